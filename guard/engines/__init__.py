@@ -1,0 +1,1 @@
+"""The engines that ask a guard model, one a module."""

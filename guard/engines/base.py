@@ -1,0 +1,60 @@
+"""The one thing every engine does: prompts in, the two labels' logits out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from guard.calibration import LabelLogits
+from guard.manifest import GuardManifest
+
+
+class EngineError(Exception):
+    """The engine gave no logits; never to be read as "allow"."""
+
+
+class EngineUnavailableError(EngineError):
+    """The engine can't be reached, is gone, or refused to work."""
+
+
+class EngineTimeoutError(EngineError):
+    """The engine did not answer in time."""
+
+
+class EngineAnswerError(EngineError):
+    """The engine answered, but not with the two labels' logits."""
+
+
+class GuardFileError(EngineError):
+    """The guard's GGUF is missing, damaged, or not a guard."""
+
+
+class Engine(Protocol):
+    """Asks a guard model. An engine is started once, asked often, closed once.
+
+    Attributes:
+        name: as shown to people and in metrics.
+        max_batch_prompts: how many prompts one call of :meth:`score` computes together at the most.
+        max_batch_bytes: and how many UTF-8 bytes; a single prompt may always be sent, whatever its size.
+    """
+
+    name: str
+    max_batch_prompts: int
+    max_batch_bytes: int
+
+    async def start(self) -> GuardManifest:
+        """Load or reach the model, check that it is a guard, warm it up.
+
+        Raises:
+            EngineError: if there is no such model, or it is no guard of this prompt version.
+        """
+
+    async def score(self, prompts: Sequence[str]) -> list[LabelLogits]:
+        """Logits for rendered prompts, in their order.
+
+        Raises:
+            EngineError: if any prompt got no usable answer.
+        """
+
+    async def aclose(self) -> None:
+        """Release the model or the connections; twice does no harm."""

@@ -1,0 +1,170 @@
+"""Undo the disguises of a text before a model reads it; the same function serves training and judging.
+
+Sources: Unicode NFKC (UAX 15), confusables (UTS 39, the letters that pass for Latin ones in practice),
+Unicode tag characters (which hide ASCII from the eye, not from a model).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import unicodedata
+from typing import Final
+
+# Letters of other scripts that pass for Latin ones (the part of UTS 39 that people use for disguise).
+_CYRILLIC_GREEK: Final = "аеорсухіјѕԁԛԝһАВЕКМНОРСТУХІЈЅΑΒΕΖΗΙΚΜΝΟΡΤΥΧαεικνορτυχгпмтькӏ"
+_THEIR_LATIN: Final = "aeopcyxijsdqwhABEKMHOPCTYXIJSABEZHIKMNOPTYXaeikvoptuxrnmtbkl"
+_SMALL_CAPITALS: Final = "ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢɑɡıɩ"
+_THEIR_LETTERS: Final = "abcdefghijklmnoprstuvwyzagii"
+_HOMOGLYPHS: Final = dict(zip(_CYRILLIC_GREEK, _THEIR_LATIN, strict=True))
+_ALWAYS: Final = str.maketrans(
+    dict(zip(_SMALL_CAPITALS, _THEIR_LETTERS, strict=True))
+    # Regional indicators and negative squared letters, which NFKC leaves alone.
+    | {chr(0x1F1E6 + i): chr(ord("a") + i) for i in range(26)}
+    | {chr(0x1F170 + i): chr(ord("a") + i) for i in range(26)}
+    | {chr(0x1F150 + i): chr(ord("a") + i) for i in range(26)}
+    # Tag characters carry hidden ASCII: make it visible, so that it is judged.
+    | {chr(0xE0000 + i): chr(i) for i in range(0x20, 0x7F)}
+    # SentencePiece's own mark for a space.
+    | {"\u2581": " "}
+)
+_LEET: Final = str.maketrans("0134578@$", "oieastbas")
+
+_WORD: Final = re.compile(r"[^\W\d_]+")
+_STACKED_MARKS: Final = re.compile(r"([^\W\d_])[\u0300-\u036f]{2,}")
+_SPACED_LETTERS: Final = re.compile(r"(?<![^\W_])(?:[^\W\d_]([ .\-_*|/]))(?:[^\W\d_]\1){2,}[^\W\d_](?![^\W_])")
+_WIDE_GAP: Final = re.compile(r"[ \t]{2,}")
+_STRETCHED: Final = re.compile(r"([^\W\d_])\1{3,}")
+_LEET_WORD: Final = re.compile(r"(?<![\w@$])(?=[\w@$]*[a-zA-Z])[a-zA-Z]*(?:[0134578@$]{1,2}[a-zA-Z]+)+[0134578@$]?(?![\w@$])")
+_BASE64: Final = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}={0,2}(?![A-Za-z0-9+/_=-])")
+_HEXADECIMAL: Final = re.compile(r"(?<!\w)(?:0x)?(?:[0-9a-fA-F]{2}[ :]?){8,}(?!\w)")
+_BINARY: Final = re.compile(r"(?<!\w)(?:[01]{8}\s?){4,}(?!\w)")
+_PERCENT: Final = re.compile(r"(?:%[0-9a-fA-F]{2}){2,}")
+_ENTITY: Final = re.compile(r"&#(?:x([0-9a-fA-F]{1,6})|(\d{1,7}));")
+_CONTROL_OPENER: Final = re.compile(r"<(?=\S)|\[(?=[A-Za-z/|])")
+_BLANKS: Final = re.compile(r"[^\S\n]+")
+_LINES: Final = re.compile(r" ?\n[ \n]*")
+
+MAX_DECODING_ROUNDS: Final = 3
+"""How often a decoded text is searched for further encoded text."""
+
+
+def normalise(text: str) -> str:
+    """The text as the guard reads it: disguises undone, white space collapsed, no control token possible.
+
+    Raises:
+        ValueError: if ``text`` has a lone surrogate, which is no Unicode text.
+    """
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("the text has a lone surrogate, wanted well-formed Unicode")
+    for _ in range(MAX_DECODING_ROUNDS):
+        text = _fold(text)
+        decoded = _decode(text)
+        if decoded == text:
+            break
+        text = decoded
+    else:
+        text = _fold(text)
+    text = _CONTROL_OPENER.sub(lambda match: match.group() + " ", text)
+    return _LINES.sub("\n", _BLANKS.sub(" ", text)).strip()
+
+
+def _fold(text: str) -> str:
+    text = unicodedata.normalize("NFKC", text.translate(_ALWAYS))
+    text = "".join(_visible(character) for character in text)
+    text = unicodedata.normalize("NFC", _STACKED_MARKS.sub(r"\1", unicodedata.normalize("NFD", text)))
+    text = _fold_homoglyphs(text)
+    text = _join_spaced_letters(text)
+    text = _STRETCHED.sub(r"\1\1", text)
+    return _fold_leet(text)
+
+
+def _visible(character: str) -> str:
+    if character in "\n\t":
+        return character
+    category = unicodedata.category(character)
+    if category == "Cf" or "\ufe00" <= character <= "\ufe0f":
+        return ""
+    return " " if category in {"Cc", "Zl", "Zp", "Co", "Cn"} else character
+
+
+def _fold_homoglyphs(text: str) -> str:
+    """Fold words that mix Latin with look-alikes, and words of look-alikes alone in an otherwise Latin text."""
+    if text.isascii() or not any(character in _HOMOGLYPHS for character in text):
+        return text
+    latin = sum(character.isascii() and character.isalpha() for character in text)
+    mostly_latin = latin * 2 > sum(character.isalpha() for character in text)
+
+    def fold(match: re.Match[str]) -> str:
+        word = match.group()
+        mixed = any(character.isascii() for character in word)
+        disguised = mostly_latin and all(character in _HOMOGLYPHS for character in word)
+        if not (mixed or disguised):
+            return word
+        return "".join(_HOMOGLYPHS.get(character, character) for character in word)
+
+    return _WORD.sub(fold, text)
+
+
+def _join_spaced_letters(text: str) -> str:
+    """``S p o c k`` becomes ``Spock``; a wider gap between two spaced words stays a gap."""
+
+    def join(match: re.Match[str]) -> str:
+        return match.group().replace(match.group(1), "")
+
+    pieces = _WIDE_GAP.split(text)
+    joined = [_SPACED_LETTERS.sub(join, piece) for piece in pieces]
+    return text if joined == pieces else " ".join(joined)
+
+
+def _fold_leet(text: str) -> str:
+    """Fold ``sp0ck``-like words, if at least two (or most) of the words are so: one alone may be a name."""
+    matches = list(_LEET_WORD.finditer(text))
+    if not matches or (len(matches) < 2 and len(text.split()) > 2):
+        return text
+    return _LEET_WORD.sub(lambda match: match.group().translate(_LEET), text)
+
+
+def _decode(text: str) -> str:
+    """Replace runs of base64, hexadecimal, binary, percent and entity codes that hold readable text by that text."""
+    text = _ENTITY.sub(_read_entity, text)
+    text = _PERCENT.sub(lambda match: _readable(bytes.fromhex(match.group().replace("%", "")), match.group()), text)
+    text = _BINARY.sub(_read_binary, text)
+    text = _HEXADECIMAL.sub(_read_hexadecimal, text)
+    return _BASE64.sub(_read_base64, text)
+
+
+def _read_entity(match: re.Match[str]) -> str:
+    code = int(match.group(1), 16) if match.group(1) else int(match.group(2))
+    surrogate = 0xD800 <= code <= 0xDFFF
+    return match.group() if code > 0x10FFFF or code == 0 or surrogate else chr(code)
+
+
+def _read_binary(match: re.Match[str]) -> str:
+    bits = "".join(match.group().split())
+    return _readable(int(bits, 2).to_bytes(len(bits) // 8, "big"), match.group())
+
+
+def _read_hexadecimal(match: re.Match[str]) -> str:
+    digits = match.group().removeprefix("0x").replace(" ", "").replace(":", "")
+    return _readable(bytes.fromhex(digits), match.group())
+
+
+def _read_base64(match: re.Match[str]) -> str:
+    run = match.group().rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        data = base64.b64decode(run + "=" * (-len(run) % 4), validate=True)
+    except binascii.Error:
+        return match.group()
+    return _readable(data, match.group())
+
+
+def _readable(data: bytes, otherwise: str) -> str:
+    """``data`` as text if a person could read it, else ``otherwise``: random bytes are hardly ever letters in UTF-8."""
+    try:
+        decoded = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return otherwise
+    plain = sum(character.isalnum() or character in " \n.,:;!?'\"-()/" for character in decoded)
+    return f" {decoded} " if decoded and plain >= 0.9 * len(decoded) else otherwise
