@@ -1,0 +1,1 @@
+"""Turn a base model and a classifier adapter into one quantised GGUF that answers with a single token."""

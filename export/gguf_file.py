@@ -1,0 +1,105 @@
+"""Write a checkpoint as an F16 GGUF, one tensor in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType
+
+from export.atomic import replacing
+from export.checkpoint import Checkpoint, MetadataValue
+from export.errors import ExportError
+
+
+def write_f16(
+    checkpoint: Checkpoint,
+    path: Path,
+    metadata: Mapping[str, MetadataValue],
+    advance: Callable[[int, int], None] = lambda _done, _total: None,
+) -> None:
+    """Write ``checkpoint`` to ``path``: matrices as F16, vectors as F32.
+
+    Args:
+        checkpoint: what to write.
+        path: is replaced when the file is complete and on disk, never before.
+        metadata: further keys, whole; they win over the checkpoint's own ``general.*``.
+        advance: called with tensors written and tensors in all.
+
+    Raises:
+        ExportError: if the file can't be written (a full disk, say); the old file stays.
+    """
+    try:
+        with replacing(path) as temporary:
+            _write(checkpoint, temporary, metadata, advance)
+    except OSError as error:
+        raise ExportError(f"can't write {path}: {error}") from error
+
+
+def _write(
+    checkpoint: Checkpoint,
+    path: Path,
+    metadata: Mapping[str, MetadataValue],
+    advance: Callable[[int, int], None],
+) -> None:
+    writer = GGUFWriter(path, checkpoint.architecture)
+    for key, value in all_metadata(checkpoint, metadata).items():
+        _add(writer, key, value)
+    shapes = checkpoint.shapes()
+    for name, shape in shapes.items():
+        kind = np.dtype(np.float32 if len(shape) == 1 else np.float16)
+        writer.add_tensor_info(name, list(shape), kind, int(np.prod(shape)) * kind.itemsize, _raw_type(kind))
+    try:
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for done, (name, shape) in enumerate(shapes.items(), start=1):
+            tensor = checkpoint.load(name)
+            if tensor.shape != shape:
+                raise ExportError(f"tensor {name!r} has shape {tensor.shape}, wanted {shape}")
+            writer.write_tensor_data(_narrow(tensor, name))
+            advance(done, len(shapes))
+    finally:
+        writer.close()
+
+
+def all_metadata(checkpoint: Checkpoint, metadata: Mapping[str, MetadataValue]) -> dict[str, Any]:
+    """Every key of the file but the architecture, which the writer adds itself."""
+    own: dict[str, Any] = {f"general.{key}": value for key, value in checkpoint.general.items()}
+    own |= {f"{checkpoint.architecture}.{key}": value for key, value in checkpoint.hyperparameters.items()}
+    own |= checkpoint.vocabulary.metadata()
+    own |= {"general.file_type": int(LlamaFileType.MOSTLY_F16), "general.quantization_version": 2}
+    own |= metadata
+    # The writer has set it already, and only warns of a second time.
+    own.pop("general.architecture", None)
+    return own
+
+
+def _raw_type(kind: np.dtype[Any]) -> GGMLQuantizationType:
+    return GGMLQuantizationType.F16 if kind == np.float16 else GGMLQuantizationType.F32
+
+
+def _narrow(tensor: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
+    if not np.isfinite(tensor).all():
+        raise ExportError(f"tensor {name!r} has values that are no numbers")
+    if tensor.ndim == 1:
+        return tensor.astype(np.float32)
+    limit = np.finfo(np.float16).max
+    if np.abs(tensor).max(initial=0.0) > limit:
+        raise ExportError(f"tensor {name!r} has values beyond F16's {limit}")
+    return tensor.astype(np.float16)
+
+
+def _add(writer: GGUFWriter, key: str, value: Any) -> None:  # noqa: ANN401 - the type decides
+    if isinstance(value, bool):
+        writer.add_bool(key, value)
+    elif isinstance(value, str):
+        writer.add_string(key, value)
+    elif isinstance(value, float):
+        writer.add_float32(key, value)
+    elif isinstance(value, list):
+        writer.add_array(key, value)
+    else:
+        writer.add_uint32(key, int(value))
