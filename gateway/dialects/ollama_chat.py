@@ -1,0 +1,129 @@
+"""Ollama's ``/api/chat``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import ClassVar, Final
+
+from gateway.channels import Channel
+from gateway.content import all_text, array, dropped, flag, objects, opaque_use, schema_use, string
+from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp, joined_forms
+from gateway.dialects.base import Dialect, Flavour
+from gateway.dialects.json_body import JsonBody
+from gateway.dialects.native import NATIVE_FREE_KEYS, NATIVE_KEYS, final_fields, wants_format
+from gateway.errors import BadRequestError
+from gateway.framing import compact_json, ndjson_line
+from gateway.intake import JsonObject, KeyRules
+from gateway.styles import JSON_UTF8, NDJSON
+
+_SPEAKERS: Final = {
+    "user": Speaker.USER,
+    "assistant": Speaker.ASSISTANT,
+    "tool": Speaker.TOOL,
+    "function": Speaker.TOOL,
+}
+_SYSTEM_ROLES: Final = frozenset({"system", "developer"})
+
+
+class OllamaChat(JsonBody):
+    """Messages in, NDJSON or one object out; streams unless told otherwise."""
+
+    content_type = JSON_UTF8
+    stream_content_type = NDJSON
+    key_rules: ClassVar = KeyRules(
+        known=NATIVE_KEYS
+        | {"messages", "tools", "role", "content", "thinking", "tool_calls", "tool_name", "tool_call_id"}
+        | {"function", "name", "arguments", "index", "id"},
+        free=NATIVE_FREE_KEYS,
+    )
+
+    def parse(self, body: JsonObject, path: str) -> Conversation:  # noqa: ARG002 -- one route
+        """See :meth:`gateway.dialects.base.Dialect.parse`."""
+        items = objects(body, "messages")
+        roles = [_role(item, index) for index, item in enumerate(items)]
+        messages = tuple(
+            _message(item, role, index)
+            for index, (item, role) in enumerate(zip(items, roles, strict=True))
+            if role not in _SYSTEM_ROLES
+        )
+        system = [
+            Message(Speaker.USER, _texts(item, index))
+            for index, (item, role) in enumerate(zip(items, roles, strict=True))
+            if role in _SYSTEM_ROLES
+        ]
+        channels = (
+            *([ChannelUse(Channel.SYSTEM, "messages", joined_forms(system))] if system else []),
+            *_images(items),
+            *schema_use(Channel.TOOLS, body, "tools"),
+            *(schema_use(Channel.FORMAT, body, "format") if isinstance(body.get("format"), dict) else ()),
+            *opaque_use(Channel.DEBUG_RENDER, body, "_debug_render_only"),
+        )
+        return Conversation(
+            body=body,
+            model=string(body, "model"),
+            messages=messages,
+            channels=channels,
+            stream=flag(body, "stream", default=True),
+            error_only=wants_format(body),
+            empty_load=not items and not channels,
+        )
+
+    def refusal(self, conversation: Conversation, text: str, stamp: Stamp) -> bytes:
+        """One object."""
+        return compact_json(_object(conversation, text, stamp) | final_fields(stamp))
+
+    def refusal_stream(self, conversation: Conversation, text: str, stamp: Stamp) -> Iterator[bytes]:
+        """One line with the text, one that ends it."""
+        yield ndjson_line(_object(conversation, text, stamp) | {"done": False})
+        yield ndjson_line(_object(conversation, "", stamp) | final_fields(stamp))
+
+    def rewrite(self, body: JsonObject, edit: Edit) -> JsonObject:
+        """See :meth:`gateway.dialects.base.Dialect.rewrite`."""
+        messages = dropped(array(body, "messages"), edit.drop)
+        if edit.system is not None:
+            others = [item for item in messages if isinstance(item, dict) and _role(item, 0) not in _SYSTEM_ROLES]
+            messages = [{"role": "system", "content": edit.system}, *others]
+        return body | {"messages": messages}
+
+
+def dialect(flavour: Flavour) -> Dialect:  # noqa: ARG001 -- llama-server does not speak it
+    """The dialect."""
+    return OllamaChat()
+
+
+def _role(item: JsonObject, index: int) -> str:
+    """The role as Ollama reads it, which lowers its case; other templates than Ollama's see an unknown role there."""
+    role = string(item, "role", f"messages[{index}].role")
+    lowered = role.lower() if role.isascii() else role
+    if lowered not in _SPEAKERS and lowered not in _SYSTEM_ROLES:
+        raise BadRequestError(f"messages[{index}].role is unknown, wanted system, user, assistant or tool")
+    return lowered
+
+
+def _message(item: JsonObject, role: str, index: int) -> Message:
+    return Message(_SPEAKERS[role], _texts(item, index), index)
+
+
+def _texts(item: JsonObject, index: int) -> tuple[str, ...]:
+    """All that a template may write of a message: also what it thought and the tools it called."""
+    where = f"messages[{index}]"
+    content = string(item, "content", f"{where}.content")
+    texts = (content, string(item, "thinking", f"{where}.thinking"), string(item, "tool_name", f"{where}.tool_name"))
+    calls = [call.get("function") for call in objects(item, "tool_calls", f"{where}.tool_calls")]
+    return tuple(text for text in (*texts, *all_text(_called(calls))) if text)
+
+
+def _called(functions: list[object]) -> list[object]:
+    known = [function for function in functions if isinstance(function, dict)]
+    return [value for function in known for value in (function.get("name"), function.get("arguments"))]
+
+
+def _images(items: list[JsonObject]) -> Iterable[ChannelUse]:
+    for index, item in enumerate(items):
+        if array(item, "images", f"messages[{index}].images"):
+            yield ChannelUse(Channel.IMAGES, f"messages[{index}].images")
+
+
+def _object(conversation: Conversation, text: str, stamp: Stamp) -> JsonObject:
+    message = {"role": "assistant", "content": text}
+    return {"model": conversation.model, "created_at": stamp.rfc3339, "message": message}

@@ -1,0 +1,112 @@
+"""Texts to verdicts: rendered, looked up, and asked of the guard."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from anyio import to_thread
+
+from gateway.cache import VerdictCache, cache_key
+from gateway.scheduler import Scheduler
+from guard.manifest import GuardManifest
+from guard.prompt import Role, Turn, render_prompts
+from guard.verdict import Verdict, judge
+
+_log = structlog.stdlib.get_logger(__name__)
+
+THREAD_FROM_BYTES: Final = 16_384
+"""From this length on a text is rendered in a thread: undoing disguises takes milliseconds there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text to judge.
+
+    Attributes:
+        context: the turns before it.
+        text: as typed.
+    """
+
+    context: tuple[Turn, ...]
+    text: str
+
+
+class Judge:
+    """One guard, its queue and what it said before.
+
+    Args:
+        manifest: of the guard.
+        engine_name: becomes part of what a verdict is remembered under.
+        scheduler: before the guard's engine.
+        cache: of its verdicts.
+        log_prompts: write the judged texts to the log.
+    """
+
+    def __init__(
+        self,
+        manifest: GuardManifest,
+        engine_name: str,
+        scheduler: Scheduler,
+        cache: VerdictCache,
+        *,
+        log_prompts: bool = False,
+    ) -> None:
+        self.manifest = manifest
+        self._scheduler = scheduler
+        self._cache = cache
+        self._log_prompts = log_prompts
+        self._fingerprint = _fingerprint(manifest, engine_name)
+
+    async def verdicts(self, texts: Sequence[Text]) -> list[Verdict]:
+        """The verdict on each text, in order; all are asked for at once.
+
+        Raises:
+            GatewayError: if there is none on any of them.
+        """
+        requester = object()
+        if len(texts) <= 1:
+            return [await self._verdict(text, requester) for text in texts]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._verdict(text, requester)) for text in texts]
+        except ExceptionGroup as failures:
+            # One failure is as good as all: there is no verdict.
+            raise _first(failures) from None
+        return [task.result() for task in tasks]
+
+    async def _verdict(self, text: Text, requester: object) -> Verdict:
+        prompts = await self._render(text)
+
+        async def ask() -> Verdict:
+            logits = await self._scheduler.score(prompts, requester)
+            return judge(logits, self.manifest.calibration, self.manifest.labels)
+
+        verdict = await self._cache.get(cache_key(self._fingerprint, prompts), ask)
+        if self._log_prompts:
+            _log.info("judged", text=text.text, decision=verdict.decision, score=verdict.score)
+        return verdict
+
+    async def _render(self, text: Text) -> list[str]:
+        turns = [*text.context, Turn(Role.USER, text.text)]
+        if len(text.text) < THREAD_FROM_BYTES:
+            return render_prompts(turns, self.manifest.template)
+        return await to_thread.run_sync(render_prompts, turns, self.manifest.template)
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    error: Exception = group
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _fingerprint(manifest: GuardManifest, engine_name: str) -> bytes:
+    """Tells guards apart: marks, labels, calibration and data of one are not those of another."""
+    identity = json.dumps([engine_name, manifest.to_metadata()], sort_keys=True)
+    return hashlib.sha256(identity.encode()).digest()

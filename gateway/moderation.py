@@ -1,0 +1,317 @@
+"""What is judged of a conversation, and what follows from it.
+
+A conversation is cut into exchanges: from what the user says to before the user speaks again. Every text of the last
+exchange decides; an earlier exchange with an off-topic text is left out, blocks, or is not looked at, as the settings
+say. Each text is judged in the context of the turns before it that are kept, so that nothing refers to what is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+import structlog
+
+from gateway.channels import Channel, Policy, setting_name
+from gateway.conversation import Conversation, Edit, Message, Speaker, joined_forms
+from gateway.errors import ChannelDeniedError, GatewayError, GuardTimeoutError, TooLongError
+from gateway.judging import Judge, Text
+from gateway.metrics import Metrics
+from gateway.settings import History, Settings
+from guard.calibration import Decision
+from guard.manifest import GuardManifest
+from guard.prompt import Role, Turn
+from guard.verdict import Verdict
+
+_log = structlog.stdlib.get_logger(__name__)
+_Result = TypeVar("_Result")
+
+MAX_REDACTION_ROUNDS: Final = 4
+"""How often the turns after a dropped one are judged again without it; then all that are off topic go at once."""
+
+_SEVERITY: Final = {Decision.ALLOW: 0, Decision.FLAG: 1, Decision.BLOCK: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is done with a request.
+
+    Attributes:
+        decision: forward, forward and mark, or refuse.
+        reason: one word.
+        score: the least of the deciding verdicts, probability of on topic; None where nothing was judged.
+        edit: what to change before forwarding.
+    """
+
+    decision: Decision
+    reason: str
+    score: float | None = None
+    edit: Edit = field(default_factory=Edit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Neighbouring messages of one side.
+
+    Attributes:
+        role: user for users and tools alike.
+        messages: in order.
+        judged: whether its texts are judged, by its channel's policy.
+    """
+
+    role: Role
+    messages: tuple[Message, ...]
+    judged: bool
+
+    @property
+    def turn(self) -> Turn:
+        """As context of what comes later."""
+        return Turn(self.role, "\n".join("".join(message.parts) for message in self.messages))
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """The texts to judge."""
+        return tuple(text for text in joined_forms(self.messages) if text) if self.judged else ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """What a user says and everything until the user speaks again."""
+
+    runs: tuple[_Run, ...]
+
+    @property
+    def positions(self) -> frozenset[int]:
+        """Where its messages stand in the body."""
+        return frozenset(m.position for run in self.runs for m in run.messages if m.position is not None)
+
+    def texts(self, context: tuple[Turn, ...]) -> list[Text]:
+        """Its texts, each after ``context`` and what precedes it here."""
+        found: list[Text] = []
+        for run in self.runs:
+            found.extend(Text(context, form) for form in run.forms)
+            context = (*context, run.turn)
+        return found
+
+
+class Moderator:
+    """Judges conversations with one guard.
+
+    Args:
+        settings: policies and bounds.
+        judge: of texts.
+        metrics: what is counted.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, settings: Settings, judge: Judge, metrics: Metrics, clock: Callable[[], float]) -> None:
+        self._settings = settings
+        self._judge = judge
+        self._metrics = metrics
+        self._clock = clock
+
+    @property
+    def manifest(self) -> GuardManifest:
+        """The guard's."""
+        return self._judge.manifest
+
+    async def moderate(self, conversation: Conversation) -> Outcome:
+        """What to do with a conversation.
+
+        Raises:
+            ChannelDeniedError: if it uses a channel that is denied.
+            GatewayError: if there is no verdict, and the settings do not let that reason through.
+        """
+        if conversation.empty_load:
+            return Outcome(Decision.ALLOW, "nothing_to_judge")
+        started = self._clock()
+        try:
+            outcome = await self._within_time(self._decide(conversation))
+        except GatewayError as error:
+            outcome = self._without_verdict(error)
+        self._metrics.guard_seconds.observe(self._clock() - started)
+        if self._settings.shadow and outcome.decision is Decision.BLOCK:
+            outcome = Outcome(Decision.FLAG, outcome.reason, outcome.score)
+        self._metrics.decisions.labels(outcome.decision, outcome.reason).inc()
+        self._metrics.redacted.inc(len(outcome.edit.drop))
+        return outcome
+
+    async def verdict(self, turns: Sequence[Turn]) -> Verdict:
+        """The verdict on the last of ``turns`` alone, for those who ask the guard itself.
+
+        Raises:
+            GatewayError: if there is none.
+        """
+        texts = [Text(tuple(turns[:-1]), turns[-1].text)]
+        self._check_bounds(texts)
+        return (await self._within_time(self._judge.verdicts(texts)))[0]
+
+    async def _within_time(self, work: Awaitable[_Result]) -> _Result:
+        try:
+            async with asyncio.timeout(self._settings.guard_timeout_seconds):
+                return await work
+        except TimeoutError:
+            raise GuardTimeoutError("the guard did not answer in time") from None
+
+    def _without_verdict(self, error: GatewayError) -> Outcome:
+        """Shadow mode and ``fail_open`` forward what has no verdict; anything else raises."""
+        if self._settings.shadow:
+            fate = "shadow"
+        elif error.reason in self._settings.fail_open:
+            fate = "failed_open"
+        else:
+            self._metrics.failures.labels(error.reason, "refused").inc()
+            raise error
+        self._metrics.failures.labels(error.reason, fate).inc()
+        _log.warning("forwarded without a verdict", reason=error.reason, fate=fate)
+        return Outcome(Decision.FLAG, error.reason)
+
+    async def _decide(self, conversation: Conversation) -> Outcome:
+        self._check_denied(conversation)
+        exchanges = _exchanges(conversation.messages, self._settings)
+        extra = self._channel_texts(conversation, exchanges)
+        self._check_bounds([*extra, *(text for exchange in exchanges for text in exchange.texts(()))])
+        verdicts = await self._judge.verdicts(extra)
+        if any(verdict.blocked for verdict in verdicts):
+            return self._outcome(verdicts, frozenset())
+        last, dropped = await self._judge_exchanges(exchanges)
+        return self._outcome([*verdicts, *last], dropped)
+
+    def _outcome(self, verdicts: Sequence[Verdict], dropped: frozenset[int]) -> Outcome:
+        system = self._settings.system_text if self._policy(Channel.SYSTEM) is Policy.REPLACE else None
+        edit = Edit(dropped, system)
+        if not verdicts:
+            return Outcome(Decision.ALLOW, "redacted" if dropped else "nothing_to_judge", None, edit)
+        worst = max(verdicts, key=lambda verdict: (_SEVERITY[verdict.decision], _badness(verdict.score)))
+        if worst.decision is Decision.BLOCK:
+            return Outcome(worst.decision, worst.reason, worst.score)
+        reason = "redacted" if dropped else str(worst.reason)
+        return Outcome(worst.decision, reason, worst.score, edit)
+
+    def _policy(self, channel: Channel) -> Policy:
+        return self._settings.channels[channel]
+
+    def _check_denied(self, conversation: Conversation) -> None:
+        for use in conversation.channels:
+            self._check_channel(use.channel, use.where)
+        messages = conversation.messages
+        if any(message.speaker is Speaker.TOOL for message in messages):
+            self._check_channel(Channel.TOOL_RESULTS, "a tool's result")
+        if messages and messages[-1].speaker is Speaker.ASSISTANT:
+            self._check_channel(Channel.PREFILL, "a last message of the assistant")
+        if any(message.speaker is Speaker.ASSISTANT for message in messages[:-1]):
+            self._check_channel(Channel.ASSISTANT, "an earlier answer")
+
+    def _check_channel(self, channel: Channel, where: str) -> None:
+        if self._policy(channel) is Policy.DENY:
+            raise ChannelDeniedError(f"{where} is not let through by this gateway (setting {setting_name(channel)})")
+
+    def _channel_texts(self, conversation: Conversation, exchanges: Sequence[_Exchange]) -> list[Text]:
+        """System texts stand alone; schemas, tools and the rest are read as what comes after the conversation."""
+        context = tuple(run.turn for exchange in exchanges for run in exchange.runs)
+        return [
+            Text(() if use.channel is Channel.SYSTEM else context, text)
+            for use in conversation.channels
+            if self._policy(use.channel) is Policy.JUDGE
+            for text in use.texts
+            if text
+        ]
+
+    def _check_bounds(self, texts: Sequence[Text]) -> None:
+        size = sum(len(text.text.encode()) for text in texts)
+        if size > self._settings.max_judged_bytes:
+            raise TooLongError(
+                f"{size} bytes of text to judge, this gateway judges {self._settings.max_judged_bytes} at the most"
+            )
+        if len(texts) > self._settings.max_judged_texts:
+            raise TooLongError(
+                f"{len(texts)} texts to judge, this gateway judges {self._settings.max_judged_texts} at the most"
+            )
+
+    async def _judge_exchanges(self, exchanges: Sequence[_Exchange]) -> tuple[list[Verdict], frozenset[int]]:
+        """The deciding verdicts, and the positions of the messages to leave out.
+
+        All exchanges are judged at once as if all were kept. What comes after an off-topic one is then judged again
+        without it, as it was when it was new; most verdicts are remembered by then.
+        """
+        if not exchanges:
+            return [], frozenset()
+        if self._settings.history is History.IGNORE:
+            context = tuple(run.turn for exchange in exchanges[:-1] for run in exchange.runs)
+            return await self._judge.verdicts(exchanges[-1].texts(context)), frozenset()
+        kept: list[_Exchange] = []
+        dropped: frozenset[int] = frozenset()
+        rest = list(exchanges)
+        for round_number in range(MAX_REDACTION_ROUNDS + 1):
+            verdicts = await self._judge_in_order(kept, rest)
+            strays = [index for index in range(len(rest) - 1) if _blocked(verdicts[index])]
+            if strays and self._settings.history is History.BLOCK:
+                return verdicts[strays[0]], frozenset()
+            if not strays:
+                return verdicts[-1], dropped
+            if round_number == MAX_REDACTION_ROUNDS:
+                break
+            dropped |= rest[strays[0]].positions
+            kept += rest[: strays[0]]
+            rest = rest[strays[0] + 1 :]
+        kept += [exchange for index, exchange in enumerate(rest[:-1]) if index not in strays]
+        dropped = dropped.union(*(rest[index].positions for index in strays))
+        return (await self._judge_in_order(kept, rest[-1:]))[0], dropped
+
+    async def _judge_in_order(self, kept: Sequence[_Exchange], rest: Sequence[_Exchange]) -> list[list[Verdict]]:
+        """The verdicts on each exchange of ``rest``, each after ``kept`` and those before it."""
+        context = tuple(run.turn for exchange in kept for run in exchange.runs)
+        texts: list[list[Text]] = []
+        for exchange in rest:
+            texts.append(exchange.texts(context))
+            context = (*context, *(run.turn for run in exchange.runs))
+        verdicts = iter(await self._judge.verdicts([text for group in texts for text in group]))
+        return [[next(verdicts) for _ in group] for group in texts]
+
+
+def _exchanges(messages: Sequence[Message], settings: Settings) -> list[_Exchange]:
+    """Cut before each run in which a user speaks."""
+    found: list[list[_Run]] = []
+    for run in _runs(messages, settings):
+        speaks = any(message.speaker is Speaker.USER for message in run.messages)
+        if speaks or not found:
+            found.append([])
+        found[-1].append(run)
+    return [_Exchange(tuple(runs)) for runs in found]
+
+
+def _runs(messages: Sequence[Message], settings: Settings) -> Iterable[_Run]:
+    groups: list[list[Message]] = []
+    for message in messages:
+        if not groups or _role(groups[-1][0]) is not _role(message):
+            groups.append([])
+        groups[-1].append(message)
+    for index, group in enumerate(groups):
+        last = index == len(groups) - 1
+        if _role(group[0]) is Role.ASSISTANT:
+            channel = Channel.PREFILL if last else Channel.ASSISTANT
+            yield _Run(Role.ASSISTANT, tuple(group), settings.channels[channel] is Policy.JUDGE)
+        else:
+            yield _Run(Role.USER, tuple(_readable(message, settings) for message in group), judged=True)
+
+
+def _role(message: Message) -> Role:
+    return Role.ASSISTANT if message.speaker is Speaker.ASSISTANT else Role.USER
+
+
+def _readable(message: Message, settings: Settings) -> Message:
+    """The message, without its text if that is a tool's and tools are trusted."""
+    if message.speaker is Speaker.TOOL and settings.channels[Channel.TOOL_RESULTS] is Policy.ALLOW:
+        return Message(message.speaker, (), message.position)
+    return message
+
+
+def _blocked(verdicts: Sequence[Verdict]) -> bool:
+    return any(verdict.blocked for verdict in verdicts)
+
+
+def _badness(score: float) -> float:
+    return math.inf if math.isnan(score) else -score

@@ -1,0 +1,44 @@
+"""The routes that the gateway answers itself, by the names that the table gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeAlias
+
+from gateway import metrics, moderate
+from gateway.framing import compact_json
+from gateway.intake import RawBody
+from gateway.services import Services
+from gateway.styles import JSON_UTF8, Answer
+
+Handler: TypeAlias = Callable[[Services, RawBody], Awaitable[Answer]]
+
+
+async def _moderate(services: Services, body: RawBody) -> Answer:
+    return await moderate.moderate(services.moderator, body)
+
+
+async def _health(services: Services, _: RawBody) -> Answer:
+    return moderate.health(services.moderator)
+
+
+async def _readiness(services: Services, _: RawBody) -> Answer:
+    ready = services.scheduler.running
+    state = {"status": "ready" if ready else "stopped", "guard": services.moderator.manifest.name}
+    return Answer(200 if ready else 503, JSON_UTF8, compact_json(state))
+
+
+async def _metrics(services: Services, _: RawBody) -> Answer:
+    numbers = services.metrics
+    numbers.cache_hits.set(services.cache.hits)
+    numbers.cache_misses.set(services.cache.misses)
+    numbers.waiting.set(services.scheduler.waiting)
+    return Answer(200, metrics.CONTENT_TYPE, numbers.exposition())
+
+
+OWN_HANDLERS: Final[Mapping[str, Handler]] = {
+    "moderate": _moderate,
+    "health": _health,
+    "readiness": _readiness,
+    "metrics": _metrics,
+}

@@ -1,0 +1,239 @@
+"""Brings the prompts of all requests to the one engine, in small batches, nobody starving.
+
+One worker owns the engine. An idle engine is asked at once; what comes while it computes is the next batch. Requests
+take turns, one prompt each, so that a text of many windows does not hold up short ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+from gateway.errors import GuardTimeoutError, GuardUnavailableError, QueueFullError
+from guard.calibration import LabelLogits
+from guard.engines.base import Engine, EngineAnswerError, EngineError, EngineTimeoutError
+
+
+@dataclass(slots=True, eq=False)
+class _Ask:
+    """Prompts that are answered together.
+
+    Attributes:
+        prompts: rendered, in order.
+        logits: by prompt, None until answered.
+        done: the result, or the failure of any of them; cancelled with the asker.
+    """
+
+    prompts: Sequence[str]
+    done: asyncio.Future[None]
+    logits: list[LabelLogits | None] = field(default_factory=list)
+
+    def take(self, index: int, logits: LabelLogits) -> None:
+        """Note one answer, and wake the asker with the last."""
+        self.logits[index] = logits
+        if not self.done.done() and None not in self.logits:
+            self.done.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        """Wake the asker with a failure."""
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """One prompt in the queue.
+
+    Attributes:
+        ask: what it belongs to.
+        index: its place there.
+        size: in UTF-8 bytes.
+    """
+
+    ask: _Ask
+    index: int
+    size: int
+
+    @property
+    def text(self) -> str:
+        return self.ask.prompts[self.index]
+
+
+class Scheduler:
+    """The queue before an engine; :meth:`run` is its worker and must be running for :meth:`score` to return.
+
+    Args:
+        engine: started.
+        max_prompts: how many prompts may wait.
+        max_bytes: and how many UTF-8 bytes of them.
+    """
+
+    def __init__(self, engine: Engine, max_prompts: int, max_bytes: int) -> None:
+        self._engine = engine
+        self._max_prompts = max_prompts
+        self._max_bytes = max_bytes
+        self._queues: OrderedDict[Hashable, deque[_Prompt]] = OrderedDict()
+        self._waiting = 0
+        self._waiting_bytes = 0
+        self._arrived = asyncio.Event()
+        self._closed = False
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a worker to answer."""
+        return not self._closed
+
+    @property
+    def waiting(self) -> int:
+        """How many prompts wait."""
+        return self._waiting
+
+    async def score(self, prompts: Sequence[str], requester: Hashable) -> list[LabelLogits]:
+        """Logits for ``prompts``, in their order. Cancelling takes what has not been computed out of the queue.
+
+        Args:
+            prompts: rendered.
+            requester: requests take turns by this.
+
+        Raises:
+            QueueFullError: if too much waits already.
+            GuardTimeoutError: if the engine did not answer in time.
+            GuardUnavailableError: if the engine is gone or gave no usable answer.
+        """
+        if self._closed:
+            raise GuardUnavailableError("the guard has stopped")
+        ask = _Ask(prompts, asyncio.get_running_loop().create_future(), [None] * len(prompts))
+        self._enqueue(ask, requester)
+        await ask.done
+        return [logits for logits in ask.logits if logits is not None]
+
+    async def run(self) -> None:
+        """Serve until cancelled; those who wait then get an error."""
+        try:
+            while True:
+                await self._arrived.wait()
+                batch = self._next_batch()
+                if batch:
+                    await self._compute(batch)
+                else:
+                    self._arrived.clear()
+        finally:
+            self._closed = True
+            for queue in self._queues.values():
+                for prompt in queue:
+                    prompt.ask.fail(GuardUnavailableError("the guard has stopped"))
+
+    def _enqueue(self, ask: _Ask, requester: Hashable) -> None:
+        sizes = [len(prompt.encode()) for prompt in ask.prompts]
+        if self._waiting + len(sizes) > self._max_prompts or self._waiting_bytes + sum(sizes) > self._max_bytes:
+            self._forget_cancelled()
+        # A request larger than the whole queue is let in when nothing else waits: its size is bounded elsewhere.
+        full = self._waiting + len(sizes) > self._max_prompts or self._waiting_bytes + sum(sizes) > self._max_bytes
+        if full and self._waiting:
+            raise QueueFullError("too many texts wait for the guard, please try again")
+        queue = self._queues.setdefault(requester, deque())
+        queue.extend(_Prompt(ask, index, size) for index, size in enumerate(sizes))
+        self._waiting += len(sizes)
+        self._waiting_bytes += sum(sizes)
+        self._arrived.set()
+
+    def _next_batch(self) -> list[_Prompt]:
+        """One prompt of each requester in turn, until the engine's bounds; what does not fit keeps its place."""
+        batch: list[_Prompt] = []
+        room_bytes = self._engine.max_batch_bytes
+        passed: set[Hashable] = set()
+        while len(batch) < self._engine.max_batch_prompts:
+            requester = next((name for name in self._queues if name not in passed), None)
+            if requester is None:
+                break
+            prompt = self._head(requester)
+            if prompt is None:
+                continue
+            if batch and prompt.size > room_bytes:
+                passed.add(requester)
+                continue
+            self._pop(requester)
+            room_bytes -= prompt.size
+            batch.append(prompt)
+        return batch
+
+    def _head(self, requester: Hashable) -> _Prompt | None:
+        """The requester's next prompt that somebody still waits for."""
+        queue = self._queues[requester]
+        while queue and queue[0].ask.done.done():
+            self._left(queue.popleft())
+        if not queue:
+            del self._queues[requester]
+            return None
+        return queue[0]
+
+    def _pop(self, requester: Hashable) -> None:
+        queue = self._queues[requester]
+        self._left(queue.popleft())
+        if queue:
+            self._queues.move_to_end(requester)
+        else:
+            del self._queues[requester]
+
+    def _left(self, prompt: _Prompt) -> None:
+        self._waiting -= 1
+        self._waiting_bytes -= prompt.size
+
+    def _forget_cancelled(self) -> None:
+        for requester, queue in list(self._queues.items()):
+            kept = deque(prompt for prompt in queue if not prompt.ask.done.done())
+            for prompt in queue:
+                if prompt.ask.done.done():
+                    self._left(prompt)
+            if kept:
+                self._queues[requester] = kept
+            else:
+                del self._queues[requester]
+
+    async def _compute(self, batch: list[_Prompt]) -> None:
+        try:
+            await self._ask_engine(batch)
+        except EngineAnswerError as error:
+            # One prompt that the engine can't answer must not fail its neighbours.
+            await self._one_by_one(batch, error)
+        except Exception as error:  # noqa: BLE001 -- the worker outlives any failure of the engine
+            self._fail(batch, error)
+        except asyncio.CancelledError:
+            self._fail(batch, GuardUnavailableError("the guard has stopped"))
+            raise
+
+    async def _one_by_one(self, batch: list[_Prompt], error: Exception) -> None:
+        if len(batch) == 1:
+            self._fail(batch, error)
+            return
+        for prompt in batch:
+            if not prompt.ask.done.done():
+                await self._compute([prompt])
+
+    async def _ask_engine(self, batch: list[_Prompt]) -> None:
+        answers = await self._engine.score([prompt.text for prompt in batch])
+        if len(answers) != len(batch):
+            raise EngineAnswerError(f"{len(answers)} answers to {len(batch)} prompts")
+        for prompt, logits in zip(batch, answers, strict=True):
+            prompt.ask.take(prompt.index, logits)
+
+    def _fail(self, batch: list[_Prompt], error: Exception) -> None:
+        for prompt in batch:
+            prompt.ask.fail(_translated(error))
+
+
+def _translated(error: Exception) -> Exception:
+    """A failure of the engine as one of the gateway; the engine's words stay in the log, out of the answer."""
+    translated: Exception
+    if isinstance(error, GuardUnavailableError):
+        return error
+    if isinstance(error, EngineTimeoutError):
+        translated = GuardTimeoutError("the guard did not answer in time")
+    elif isinstance(error, EngineError):
+        translated = GuardUnavailableError("the guard gave no usable answer")
+    else:
+        translated = GuardUnavailableError("the guard failed")
+    translated.__cause__ = error
+    return translated

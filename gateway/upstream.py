@@ -1,0 +1,156 @@
+"""The server behind: requests to it, its answers relayed as they come."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+import anyio
+import httpx
+import structlog
+from starlette.types import Send
+
+from gateway.errors import GatewayError, UpstreamUnavailableError
+from gateway.metrics import Metrics
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+_log = structlog.stdlib.get_logger(__name__)
+
+_HOP_BY_HOP: Final = frozenset(
+    {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te"}
+    | {b"trailer", b"transfer-encoding", b"upgrade"}
+)
+
+_NOT_FORWARDED: Final = frozenset(
+    # Rebuilt for the connection behind.
+    {b"host", b"content-length", b"expect"}
+    # Judged here; behind the rewritten Host they would be judged again, wrongly.
+    | {b"origin", b"referer"}
+    # Ollama builds redirects from them, and a client could make them up.
+    | {b"forwarded", b"x-real-ip"}
+    # Starts a session at llama-server that goes on generating after the client has left.
+    | {b"x-conversation-id"}
+)
+
+_NOT_RELAYED: Final = (b"access-control-", b"x-guard-")
+"""Prefixes of answer headers that only the gateway says."""
+
+KEEP_ALIVE_SECONDS: Final = 2.0
+"""Shorter than llama-server's 5 s: a connection that is just being closed there must not be used again."""
+
+
+class Upstream:
+    """A pool of connections to the server behind; an asynchronous context manager.
+
+    Args:
+        address: ``http://``, ``https://`` or ``unix:/path``.
+        connect_timeout_seconds: for new connections; a first token may take minutes, so nothing else is limited.
+        metrics: what is counted.
+    """
+
+    def __init__(self, address: str, connect_timeout_seconds: float, metrics: Metrics) -> None:
+        self._metrics = metrics
+        uds = address.removeprefix("unix:").removeprefix("//") if address.startswith("unix:") else None
+        self._base = httpx.URL("http://localhost" if uds else address)
+        self._client = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(
+                uds=uds,
+                trust_env=False,
+                limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEP_ALIVE_SECONDS),
+            ),
+            trust_env=False,
+            follow_redirects=False,
+            timeout=httpx.Timeout(None, connect=connect_timeout_seconds),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def open(
+        self,
+        method: str,
+        path: bytes,
+        query: bytes,
+        headers: RawHeaders,
+        body: bytes | AsyncIterator[bytes],
+    ) -> httpx.Response:
+        """Send a request and wait for the head of its answer; close what it returns.
+
+        Args:
+            method: in capitals.
+            path: of the table, without a query.
+            query: without the question mark; empty for none.
+            headers: of the client; those that are not for the upstream are left out.
+            body: whole, or as it comes.
+
+        Raises:
+            UpstreamUnavailableError: if there is no answer.
+        """
+        request = httpx.Request(method, self._url(path, query), headers=forwarded(headers, body), content=body or None)
+        try:
+            return await self._client.send(request, stream=True)
+        except GatewayError:
+            raise
+        except (httpx.TransportError, OSError) as error:
+            self._metrics.upstream_errors.labels("no_answer").inc()
+            _log.warning("upstream unavailable", error=type(error).__name__)
+            raise UpstreamUnavailableError("the upstream model server can't be reached") from error
+
+    async def relay(self, response: httpx.Response, send: Send, headers: RawHeaders) -> None:
+        """Pass an answer on byte by byte as it comes, and close it whatever happens.
+
+        An answer that breaks off is left unfinished, so that the client does not take it for complete.
+
+        Args:
+            response: of :meth:`open`.
+            send: to the client.
+            headers: to add to the answer's own.
+        """
+        try:
+            head = [*relayed(response.headers.raw), *headers]
+            await send({"type": "http.response.start", "status": response.status_code, "headers": head})
+            async for chunk in response.aiter_raw():
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except httpx.TransportError as error:
+            self._metrics.upstream_errors.labels("broke_off").inc()
+            _log.warning("upstream broke off", error=type(error).__name__)
+        finally:
+            # Also when we are being cancelled: an open upstream goes on generating for nobody.
+            with anyio.CancelScope(shield=True):
+                await response.aclose()
+
+    def _url(self, path: bytes, query: bytes) -> httpx.URL:
+        prefix = self._base.raw_path.partition(b"?")[0].rstrip(b"/")
+        return self._base.copy_with(raw_path=prefix + path + (b"?" + query if query else b""))
+
+
+def forwarded(headers: RawHeaders, body: bytes | AsyncIterator[bytes]) -> list[tuple[bytes, bytes]]:
+    """The client's headers as the upstream gets them; the length is kept where the body is not at hand to measure."""
+    kept = [
+        (name, value)
+        for name, value in _end_to_end(headers)
+        if name not in _NOT_FORWARDED and not name.startswith(b"x-forwarded-")
+    ]
+    if not isinstance(body, bytes):
+        kept += [(name.lower(), value) for name, value in headers if name.lower() == b"content-length"]
+    return kept
+
+
+def relayed(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
+    """The upstream's headers as the client gets them."""
+    return [(name, value) for name, value in _end_to_end(headers) if not name.startswith(_NOT_RELAYED)]
+
+
+def _end_to_end(headers: RawHeaders) -> Iterable[tuple[bytes, bytes]]:
+    lowered = [(name.lower(), value) for name, value in headers]
+    # A header that Connection names is for this hop only.
+    named = {token.strip().lower() for name, value in lowered if name == b"connection" for token in value.split(b",")}
+    return [(name, value) for name, value in lowered if name not in _HOP_BY_HOP and name not in named]
