@@ -1,0 +1,106 @@
+"""Fine-tune a LoRA sequence classifier with transformers' Trainer."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, TaskType, get_peft_model
+from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from guard.labels import Labels
+from train.encode import Encoder, Examples
+from train.errors import RunError
+from train.model import Base, pad_token_id
+from train.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run leaves.
+
+    Attributes:
+        model: the PEFT model, on the CPU, in evaluation mode.
+        log: the Trainer's log entries (``step``, ``loss``, ...), in order.
+        seconds: of training in this process.
+    """
+
+    model: Any
+    log: list[dict[str, float]]
+    seconds: float
+
+
+def finetune(  # noqa: PLR0913 - a stage takes what it needs by name
+    *, recipe: Recipe, base: Base, encoder: Encoder, labels: Labels, examples: Examples, checkpoints: Path
+) -> Trained:
+    """Train, resuming from the last checkpoint in ``checkpoints`` if there is one.
+
+    Raises:
+        RunError: if the base can't be loaded, or training diverges.
+    """
+    set_seed(recipe.training.seed)
+    marks = {encoder.mark_id(m) for m in (encoder.template.prefix, encoder.template.turn, encoder.template.suffix)}
+    padding = pad_token_id(encoder.tokenizer, marks)
+    encoder.tokenizer.pad_token_id = padding
+    mixed = recipe.training.precision != "fp32"
+    dtype = torch.bfloat16 if recipe.training.precision == "bf16" else torch.float32
+    model = get_peft_model(base.load_classifier(labels, padding, dtype if mixed else torch.float32), _lora(recipe))
+    trainer = Trainer(
+        model=model,
+        args=_arguments(recipe, checkpoints, len(examples.rows)),
+        train_dataset=examples.rows,
+        data_collator=DataCollatorWithPadding(encoder.tokenizer, pad_to_multiple_of=None),
+    )
+    last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+    result = trainer.train(resume_from_checkpoint=last)
+    if not math.isfinite(result.training_loss):
+        raise RunError(f"training diverged: its mean loss is {result.training_loss}; lower the learning rate")
+    log = [{k: float(v) for k, v in entry.items()} for entry in trainer.state.log_history if "loss" in entry]
+    return Trained(model.to("cpu").eval(), log, float(result.metrics["train_runtime"]))
+
+
+def save_loss(log: list[dict[str, float]], path: Path) -> None:
+    """Write the loss curve as JSON Lines."""
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in log), "utf-8")
+
+
+def _lora(recipe: Recipe) -> LoraConfig:
+    return LoraConfig(
+        task_type=TaskType.SEQ_CLS,
+        r=recipe.lora.rank,
+        lora_alpha=recipe.lora.alpha,
+        lora_dropout=recipe.lora.dropout,
+        target_modules=list(recipe.lora.target_modules),
+        modules_to_save=["score"],
+    )
+
+
+def _arguments(recipe: Recipe, checkpoints: Path, rows: int) -> TrainingArguments:
+    training = recipe.training
+    steps = math.ceil(rows / (training.batch_rows * training.accumulation_steps)) * training.epochs
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        per_device_train_batch_size=training.batch_rows,
+        gradient_accumulation_steps=training.accumulation_steps,
+        num_train_epochs=training.epochs,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type=training.schedule,
+        warmup_steps=round(training.warmup_share * steps),
+        weight_decay=training.weight_decay,
+        bf16=training.precision == "bf16",
+        fp16=training.precision == "fp16",
+        # Questions have 12 tokens, essays 400: rows of like length share a batch, so that little is padding.
+        train_sampling_strategy="group_by_length",
+        logging_steps=20,
+        save_steps=training.save_steps,
+        save_total_limit=1,
+        seed=training.seed,
+        use_cpu=not torch.cuda.is_available(),
+        report_to=[],
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )

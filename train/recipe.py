@@ -1,0 +1,185 @@
+"""A training recipe: everything that decides a run, read from TOML and kept verbatim with its results."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from train.errors import RecipeError
+
+PRECISIONS: Final = ("fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseRecipe:
+    """The model to start from; exactly one of ``package``, ``folder`` and ``hub`` names it.
+
+    Attributes:
+        package: weights that come as a Python package (``gemma3_270m``, ``smollm2_135m``).
+        folder: a local Hugging Face folder.
+        hub: a model id on the hub.
+        layers: how many layers are kept; None keeps all.
+        vocabulary: name of a keep-list beside the recipe; None keeps all tokens.
+    """
+
+    package: str | None = None
+    folder: str | None = None
+    hub: str | None = None
+    layers: int | None = None
+    vocabulary: str | None = None
+
+    def __post_init__(self) -> None:
+        named = [name for name in ("package", "folder", "hub") if getattr(self, name)]
+        if len(named) != 1:
+            raise RecipeError(f"[base] names {' and '.join(named) or 'no model'}, wanted one of package, folder, hub")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataRecipe:
+    """What to learn; either a ``topic`` of the package or ``files`` of labelled rows.
+
+    Attributes:
+        topic: name of an authored corpus under ``train/data``.
+        files: JSON Lines with ``input`` or ``messages``, and ``label``.
+        topic_words: the topic as refusals name it, such as ``Star Trek``.
+        on_topic: which of the files' two labels is the on-topic one, where the names do not say.
+        validation_share: of the groups.
+        test_share: of the groups.
+    """
+
+    topic: str | None = None
+    files: tuple[str, ...] = ()
+    topic_words: str = "Star Trek"
+    on_topic: str | None = None
+    validation_share: float = 0.05
+    test_share: float = 0.05
+
+    def __post_init__(self) -> None:
+        if bool(self.topic) == bool(self.files):
+            raise RecipeError("[data] wants either a topic or files")
+        if not (0 < self.validation_share < 0.5 and 0 < self.test_share < 0.5):
+            raise RecipeError("[data] validation_share and test_share lie between 0 and 0.5")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraRecipe:
+    """Low-rank adaptation (Hu et al. 2021)."""
+
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.05
+    target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRecipe:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the training rows.
+        batch_rows: rows a step and device.
+        accumulation_steps: steps whose gradients are added up before the weights change.
+        learning_rate: at its peak.
+        schedule: transformers' name of the learning rate's course.
+        warmup_share: of all steps.
+        weight_decay: AdamW's.
+        max_length_tokens: longer rows are cut, and counted in ``run.json``.
+        precision: ``fp32``, ``bf16`` or ``fp16`` (mixed).
+        save_steps: a checkpoint to resume from every so many steps.
+        seed: of everything random.
+    """
+
+    epochs: float = 3.0
+    batch_rows: int = 32
+    accumulation_steps: int = 1
+    learning_rate: float = 2e-4
+    schedule: str = "cosine"
+    warmup_share: float = 0.05
+    weight_decay: float = 0.01
+    max_length_tokens: int = 512
+    precision: str = "bf16"
+    save_steps: int = 200
+    seed: int = 20261123
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise RecipeError(f"[training] precision {self.precision!r}, wanted one of {', '.join(PRECISIONS)}")
+        if self.epochs <= 0 or self.batch_rows < 1 or self.accumulation_steps < 1 or self.learning_rate <= 0:
+            raise RecipeError("[training] epochs, batch_rows, accumulation_steps and learning_rate are positive")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A whole recipe.
+
+    Attributes:
+        name: the file's name without ending.
+        text: the file, verbatim.
+        folder: where it lies, for the files it names.
+    """
+
+    name: str
+    text: str
+    folder: Path
+    base: BaseRecipe
+    data: DataRecipe
+    lora: LoraRecipe
+    training: TrainingRecipe
+
+
+RECIPES: Final = Path(__file__).parent / "recipes"
+"""The recipes that ship."""
+
+
+def load_recipe(name: str) -> Recipe:
+    """Read a shipped recipe by name, or any by path.
+
+    Raises:
+        RecipeError: if there is none, or it is not as described.
+    """
+    path = RECIPES / f"{name}.toml" if "/" not in name and not name.endswith(".toml") else Path(name)
+    try:
+        text = path.read_text("utf-8")
+        tables = tomllib.loads(text)
+    except OSError as error:
+        shipped = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
+        raise RecipeError(f"no recipe {name!r} ({error}); shipped are {shipped}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path}: {error}") from error
+    if unknown := sorted(tables.keys() - {"base", "data", "lora", "training"}):
+        raise RecipeError(f"{path}: unknown table {unknown[0]!r}, wanted base, data, lora or training")
+    return Recipe(
+        name=path.stem,
+        text=text,
+        folder=path.parent,
+        base=_read(BaseRecipe, tables, "base", path),
+        data=_read(DataRecipe, tables, "data", path),
+        lora=_read(LoraRecipe, tables, "lora", path),
+        training=_read(TrainingRecipe, tables, "training", path),
+    )
+
+
+_Table = TypeVar("_Table", BaseRecipe, DataRecipe, LoraRecipe, TrainingRecipe)
+
+
+def _read(kind: type[_Table], tables: dict[str, Any], name: str, path: Path) -> _Table:
+    table = tables.get(name, {})
+    wanted = {field.name: field for field in fields(kind)}
+    if unknown := sorted(table.keys() - wanted.keys()):
+        raise RecipeError(f"{path}: [{name}] has no {unknown[0]!r}, wanted one of {', '.join(wanted)}")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    for key, value in values.items():
+        if not _fits(value, str(wanted[key].type)):
+            raise RecipeError(f"{path}: [{name}] {key} is {value!r}, wanted {wanted[key].type}")
+    return kind(**values)
+
+
+def _fits(value: object, annotation: str) -> bool:
+    kinds: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "tuple": tuple}
+    return not isinstance(value, bool) and any(
+        isinstance(value, kinds[part.strip().partition("[")[0]])
+        for part in annotation.split("|")
+        if part.strip().partition("[")[0] in kinds
+    )

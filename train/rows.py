@@ -1,0 +1,156 @@
+"""Labelled rows, and the JSON Lines they are stored as.
+
+The predecessor's format is ``{"input": "What planet is Spock from?", "label": "related"}``; a row may have
+``messages`` in place of ``input``, and say its ``slice``, ``group`` and ``source``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from guard.labels import Labels
+from guard.prompt import Role, Turn
+from train.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One labelled conversation; its last turn is the user's, and the label is of that turn in its context.
+
+    Attributes:
+        turns: at least one; the last is the user's.
+        label: name of the label.
+        slice: what kind of prompt it is, for reports.
+        group: rows of one group (same entity, frame or authored prompt) are never split.
+        source: which part of the corpus or which generator made it.
+    """
+
+    turns: tuple[Turn, ...]
+    label: str
+    slice: str = "all"
+    group: str = ""
+    source: str = ""
+
+    @property
+    def text(self) -> str:
+        """The judged text."""
+        return self.turns[-1].text
+
+
+def prompt_row(text: str, label: str, **rest: str) -> Row:
+    """A row of a single prompt."""
+    return Row((Turn(Role.USER, text),), label, **rest)
+
+
+def to_json(row: Row) -> str:
+    """One line of our own format, without line end."""
+    shape: dict[str, Any] = {}
+    if len(row.turns) == 1:
+        shape["input"] = row.text
+    else:
+        shape["messages"] = [{"role": str(turn.role), "content": turn.text} for turn in row.turns]
+    shape |= {"label": row.label, "slice": row.slice, "group": row.group, "source": row.source}
+    return json.dumps(shape, ensure_ascii=False)
+
+
+def to_predecessor_json(row: Row) -> str:
+    """One line of the predecessor's format: the judged text and the label alone."""
+    return json.dumps({"input": row.text, "label": row.label}, ensure_ascii=False)
+
+
+def read_rows(path: Path, labels: Labels | None = None) -> list[Row]:
+    """All rows of a JSON Lines file.
+
+    Args:
+        path: the file.
+        labels: the two labels; a row with another is an error. None accepts any names.
+
+    Raises:
+        DataError: for a missing or empty file, a malformed line, an unknown label, an empty text.
+    """
+    try:
+        rows = list(_iterate(path, labels))
+    except OSError as error:
+        raise DataError(path, None, f"can't be read: {error}") from error
+    if not rows:
+        raise DataError(path, None, "has no rows")
+    return rows
+
+
+def find_labels(paths: Sequence[Path], on_topic: str | None = None) -> Labels:
+    """The two labels of some files, whatever they are called.
+
+    ``related`` or a name given as ``on_topic`` is the on-topic one; of ``not_x`` and ``x`` it is ``x``.
+
+    Raises:
+        DataError: if there are not exactly two labels, or it is open which of them is on topic.
+    """
+    names = sorted({row.label for path in paths for row in read_rows(path)})
+    if len(names) != 2:
+        raise DataError(paths[0], None, f"has the labels {', '.join(names)}; wanted exactly two")
+    first, second = names
+    if on_topic is None:
+        on_topic = next((n for n, other in ((first, second), (second, first)) if _negates(other, n)), None)
+    if on_topic not in names:
+        raise DataError(paths[0], None, f"which of {first!r} and {second!r} is on topic? Name it in the recipe")
+    return Labels(off_topic=first if on_topic == second else second, on_topic=on_topic)
+
+
+def sha256_of(paths: Iterable[Path]) -> str:
+    """SHA-256 over the contents of files, in the given order."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _negates(other: str, name: str) -> bool:
+    return other in {f"{prefix}{name}" for prefix in ("not_", "not-", "non_", "non-", "un", "off_", "off-", "no_")}
+
+
+def _iterate(path: Path, labels: Labels | None) -> Iterator[Row]:
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield _parse(path, number, line, labels)
+
+
+def _parse(path: Path, number: int, line: str, labels: Labels | None) -> Row:
+    try:
+        shape = json.loads(line)
+    except ValueError as error:
+        raise DataError(path, number, f"is no JSON: {error}") from error
+    if not isinstance(shape, dict):
+        raise DataError(path, number, f"is {type(shape).__name__}, wanted an object")
+    label = shape.get("label")
+    if not isinstance(label, str) or (labels is not None and label not in labels.ordered):
+        wanted = "a text" if labels is None else " or ".join(map(repr, labels.ordered))
+        raise DataError(path, number, f"has the label {label!r}, wanted {wanted}")
+    turns = _turns(path, number, shape)
+    if not turns[-1].text.strip():
+        raise DataError(path, number, "has an empty text")
+    rest = {key: str(shape[key]) for key in ("slice", "group", "source") if key in shape}
+    return Row(turns, label, **rest)
+
+
+def _turns(path: Path, number: int, shape: dict[str, Any]) -> tuple[Turn, ...]:
+    if isinstance(text := shape.get("input"), str):
+        return (Turn(Role.USER, text),)
+    messages = shape.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise DataError(path, number, "has neither an 'input' text nor a list of 'messages'")
+    turns = []
+    for message in messages:
+        role = message.get("role") if isinstance(message, dict) else None
+        content = message.get("content") if isinstance(message, dict) else None
+        if role not in ("user", "assistant") or not isinstance(content, str):
+            raise DataError(path, number, f"has the message {message!r}, wanted a user's or assistant's with text")
+        turns.append(Turn(Role(role), content))
+    if turns[-1].role is not Role.USER:
+        raise DataError(path, number, "ends with an assistant's message, wanted the user's")
+    return tuple(turns)

@@ -1,0 +1,202 @@
+"""One training run, from a recipe to an adapter folder that export can build a guard from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from guard.calibration import UNCALIBRATED, Calibration
+from guard.labels import DEFAULT_LABELS, Labels
+from guard.prompt import PROMPT_VERSION, PromptTemplate
+from train.corpus import read_corpus
+from train.dataset import clean
+from train.encode import Encoder, training_examples
+from train.errors import RunError
+from train.finetune import finetune, save_loss
+from train.generate import DEFAULT_MIXTURE, Side, generate
+from train.hidden import compute
+from train.merge import merge, save_merged
+from train.model import Base
+from train.recipe import DataRecipe, Recipe
+from train.rows import Row, find_labels, read_rows, to_json
+from train.run_dir import RunDir, commit, versions, write_json
+from train.split import split_rows
+
+DATA: Final = Path(__file__).parent / "data"
+"""The authored corpora that ship."""
+
+FOLD_FILE: Final = "fold.safetensors"
+GUARD_FILE: Final = "guard.json"
+VOCABULARY_FILE: Final = "vocabulary.txt"
+"""Beside PEFT's own files in an adapter folder; what export reads (docs/training.md)."""
+
+MAX_FOLD_ROWS: Final = 2000
+
+
+def prepare_rows(recipe: Recipe, run: RunDir) -> tuple[Labels, dict[Side, list[Row]]]:
+    """The run's rows by side, written to the run's folder; of a resumed run, those that it was started with.
+
+    Raises:
+        DataError: if the data are not as described.
+        RunError: if the data or the recipe changed since the run was started.
+    """
+    labels, sides, report = _split(recipe.data, recipe.folder, recipe.training.seed)
+    lines = {side: "".join(to_json(row) + "\n" for row in rows) for side, rows in sides.items()}
+    changed = [side for side in Side if run.rows(side).is_file() and run.rows(side).read_text("utf-8") != lines[side]]
+    if changed:
+        raise RunError(f"the data of {run.path} changed since the run was started; name another folder, or remove it")
+    for side, text in lines.items():
+        run.rows(side).parent.mkdir(parents=True, exist_ok=True)
+        run.rows(side).write_text(text, "utf-8")
+    write_json(run.path / "leakage.json", report)
+    run.begin(recipe.text, run.data_sha256())
+    return labels, sides
+
+
+def _split(data: DataRecipe, folder: Path, seed: int) -> tuple[Labels, dict[Side, list[Row]], dict[str, object]]:
+    if data.topic:
+        labels = DEFAULT_LABELS
+        sides = generate(read_corpus(DATA / data.topic, labels), labels, seed, DEFAULT_MIXTURE)
+    else:
+        paths = [folder / name for name in data.files]
+        labels = find_labels(paths, data.on_topic)
+        rows = [row for path in paths for row in read_rows(path, labels)]
+        sides = split_rows(rows, seed, data.validation_share, data.test_share)
+    cleaned, report = clean(sides)
+    for side in Side:
+        if len({row.label for row in cleaned[side]}) < 2:
+            raise RunError(f"the {side} side has rows of one label only; more or more varied data is needed")
+    return labels, cleaned, report.as_dict()
+
+
+def run_recipe(
+    recipe: Recipe,
+    run: RunDir,
+    base: Base,
+    template: PromptTemplate,
+    *,
+    merged_folder: Path | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Train ``recipe`` into ``run``, or go on where an interrupted run stopped.
+
+    Args:
+        recipe: what to do.
+        run: where; its ``run.json`` is written last.
+        base: the weights that the recipe's ``[base]`` names.
+        template: the prompt's marks for this base.
+        merged_folder: where to save the merged model as a Hugging Face folder, too; None for nowhere.
+        say: where progress is told.
+
+    Raises:
+        TrainError: if anything is not as it should be; a complete run is never overwritten.
+    """
+    labels, sides = prepare_rows(recipe, run)
+    encoder = Encoder(base.load_tokenizer(), template)
+    examples = training_examples(sides[Side.TRAIN], encoder, labels, recipe.training.max_length_tokens)
+    say(f"training on {len(examples.rows)} examples, {sum(len(e['input_ids']) for e in examples.rows)} tokens")
+    trained = finetune(
+        recipe=recipe, base=base, encoder=encoder, labels=labels, examples=examples, checkpoints=run.checkpoints
+    )
+    save_loss(trained.log, run.loss)
+    model = trained.model.to(torch.float32)
+    save_adapter(model, run.adapter)
+    say("measuring the final hidden states for export")
+    outputs = compute(model, encoder, sides[Side.VALIDATION][:MAX_FOLD_ROWS])
+    save_file({"mean_hidden": torch.from_numpy(outputs.hidden.mean(axis=0))}, run.adapter / FOLD_FILE)
+    write_guard_file(recipe, run, labels, template, UNCALIBRATED, accuracy=None)
+    merged, difference = merge(model, encoder, sides[Side.VALIDATION][:64])
+    if merged_folder is not None:
+        save_merged(merged, encoder.tokenizer, merged_folder)
+    write_json(run.record, _record(recipe, run, sides, trained.seconds, difference, examples.cut, examples.left_out))
+    shutil.rmtree(run.checkpoints, ignore_errors=True)
+    say(f"the adapter is in {run.adapter}")
+
+
+def save_adapter(model: Any, folder: Path) -> None:  # noqa: ANN401 - PEFT is untyped
+    """Save a PEFT adapter with F16 weights: half the megabytes, and export computes in F16 anyway."""
+    model.save_pretrained(folder)
+    weights = folder / "adapter_model.safetensors"
+    tensors = {name: tensor.to(torch.float16) for name, tensor in load_file(weights).items()}
+    if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
+        raise RunError("the adapter has weights that are no numbers, or too large for F16")
+    save_file(tensors, weights, metadata={"format": "pt"})
+    # PEFT writes a card with the path of the machine it ran on.
+    (folder / "README.md").unlink(missing_ok=True)
+    config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    config["base_model_name_or_path"] = None
+    config["target_modules"] = sorted(config["target_modules"])
+    write_json(folder / "adapter_config.json", config)
+
+
+def write_guard_file(
+    recipe: Recipe,
+    run: RunDir,
+    labels: Labels,
+    template: PromptTemplate,
+    calibration: Calibration,
+    accuracy: float | None,
+) -> None:
+    """Write what export needs to know beside the adapter's weights."""
+    base: dict[str, Any] = {"package": recipe.base.package, "folder": recipe.base.folder, "hub": recipe.base.hub}
+    base = {key: value for key, value in base.items() if value}
+    if recipe.base.layers is not None:
+        base["layers"] = recipe.base.layers
+    if recipe.base.vocabulary is not None:
+        shutil.copyfile(recipe.folder / recipe.base.vocabulary, run.adapter / VOCABULARY_FILE)
+        base["vocabulary"] = VOCABULARY_FILE
+    write_json(
+        run.adapter / GUARD_FILE,
+        {
+            "name": f"{recipe.data.topic or recipe.name}-guard-{recipe.name}".replace("_", "-"),
+            "topic": recipe.data.topic_words,
+            "labels": list(labels.ordered),
+            "prompt": {
+                "version": PROMPT_VERSION,
+                "prefix": template.prefix,
+                "turn": template.turn,
+                "suffix": template.suffix,
+            },
+            "base": base,
+            "calibration": {
+                "temperature": calibration.temperature,
+                "threshold": calibration.threshold,
+                "uncertain_low": calibration.uncertain_low,
+                "uncertain_high": calibration.uncertain_high,
+                "uncertain_decision": str(calibration.uncertain_decision),
+            },
+            "data_sha256": run.data_sha256(),
+            "accuracy": accuracy,
+        },
+    )
+
+
+def _record(
+    recipe: Recipe,
+    run: RunDir,
+    sides: dict[Side, list[Row]],
+    seconds: float,
+    merge_difference: float,
+    cut: int,
+    left_out: int,
+) -> dict[str, Any]:
+    counts: dict[str, int] = {str(side): len(rows) for side, rows in sides.items()}
+    return {
+        "recipe": recipe.text,
+        "data_sha256": run.data_sha256(),
+        "rows": counts,
+        "examples_cut_to_length": cut,
+        "long_off_topic_rows_left_out": left_out,
+        "training_seconds": round(seconds, 1),
+        "threads": torch.get_num_threads(),
+        "merge_max_logit_difference": merge_difference,
+        "versions": versions(),
+        "commit": commit(),
+    }
+

@@ -1,0 +1,108 @@
+"""Where a run keeps its files, and when it counts as complete."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from train.errors import RunError
+from train.generate import Side
+from train.rows import sha256_of
+
+RECORDED_PACKAGES: Final = ("torch", "transformers", "peft", "accelerate", "tokenizers", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class RunDir:
+    """A run's folder. ``run.json`` is written last: a folder that has it is complete."""
+
+    path: Path
+
+    @property
+    def adapter(self) -> Path:
+        """The trained adapter with what export needs beside it."""
+        return self.path / "adapter"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What an interrupted run resumes from."""
+        return self.path / "checkpoints"
+
+    @property
+    def loss(self) -> Path:
+        """The loss curve, JSON Lines."""
+        return self.path / "loss.jsonl"
+
+    @property
+    def record(self) -> Path:
+        """What was done with what."""
+        return self.path / "run.json"
+
+    @property
+    def started(self) -> Path:
+        """The recipe and data hash with which the run was started."""
+        return self.path / "started.json"
+
+    def rows(self, side: Side) -> Path:
+        """The rows of one side of the split."""
+        return self.path / "data" / f"{side}.jsonl"
+
+    def data_sha256(self) -> str:
+        """SHA-256 over the three sides."""
+        return sha256_of([self.rows(side) for side in Side])
+
+    def begin(self, recipe_text: str, data_sha256: str) -> None:
+        """Note what the run is made of, or check that a run that is resumed is made of the same.
+
+        Raises:
+            RunError: if the run is complete, or was started with another recipe or other data.
+        """
+        if self.record.is_file():
+            raise RunError(f"{self.path} holds a complete run; name another folder, or remove it")
+        now = {"recipe": recipe_text, "data_sha256": data_sha256}
+        if not self.started.is_file():
+            write_json(self.started, now)
+            return
+        then = json.loads(self.started.read_text("utf-8"))
+        for key in now:
+            if now[key] != then.get(key):
+                raise RunError(
+                    f"{self.path} was started with another {key.replace('_', ' ')} and can't be resumed; "
+                    "name another folder, or remove it"
+                )
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def versions() -> dict[str, str]:
+    """Of the libraries that decide a run's numbers."""
+    return {name: version(name) for name in RECORDED_PACKAGES}
+
+
+def commit() -> str:
+    """The source's git commit, ``unknown`` outside a checkout."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607 - the user's own git
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
