@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import traceback
 from collections.abc import AsyncIterator, Iterable
+from typing import Final
 
 import structlog
+from anyio import to_thread
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.channels import Profile
@@ -21,7 +24,7 @@ from gateway.errors import (
 )
 from gateway.framing import compact_json
 from gateway.http import Client, ClientGoneError, send_answer, while_connected
-from gateway.intake import RawBody
+from gateway.intake import JsonObject, RawBody
 from gateway.moderation import Outcome
 from gateway.own import OWN_HANDLERS
 from gateway.routes import Action, Match, Miss, Route
@@ -31,6 +34,9 @@ from gateway.styles import Answer, error_answer, method_not_allowed, not_found
 from guard.calibration import Decision
 
 _log = structlog.stdlib.get_logger(__name__)
+
+THREAD_FROM_BYTES: Final = 262_144
+"""From this length on a body is parsed in a thread."""
 
 _Headers = list[tuple[bytes, bytes]]
 
@@ -76,8 +82,10 @@ class _Exchange:
             self._services.metrics.vanished.inc()
         except GatewayError as error:
             await self._fail(error)
-        except Exception:  # noqa: BLE001 -- logged, and answered in the route's style
-            _log.exception("request failed", route=self._route.path)
+        except Exception as error:  # noqa: BLE001 -- answered in the route's style
+            # Neither the message nor the local variables: both may quote the prompt.
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            _log.error("request failed", route=self._route.path, error=type(error).__name__, frames=frames)
             await self._send_answer(error_answer(self._route.style, 500, "internal error", new_nonce()))
 
     async def _answer(self) -> None:
@@ -111,8 +119,7 @@ class _Exchange:
         if dialect is None:
             raise NotImplementedHereError("this gateway can't judge this route, so it does not forward it")
         raw = await self._raw_body()
-        body = dialect.read(raw, zstd=route.zstd)
-        conversation = dialect.parse(body, route.path)
+        body, conversation = await self._parse(dialect, raw)
         outcome = await self._moderate(conversation)
         if outcome.decision is Decision.BLOCK:
             await self._refuse(dialect, conversation)
@@ -123,6 +130,14 @@ class _Exchange:
         else:
             plain = [(name, value) for name, value in self._scope["headers"] if name != b"content-encoding"]
             await self._forward(compact_json(edited), b"", plain)
+
+    async def _parse(self, dialect: Dialect, raw: RawBody) -> tuple[JsonObject, Conversation]:
+        def work() -> tuple[JsonObject, Conversation]:
+            body = dialect.read(raw, zstd=self._route.zstd)
+            return body, dialect.parse(body, self._route.path)
+
+        # Megabytes of images would hold up everybody else's streams.
+        return work() if len(raw.data) < THREAD_FROM_BYTES else await to_thread.run_sync(work)
 
     async def _moderate(self, conversation: Conversation) -> Outcome:
         started = time.monotonic()

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.server import server_for
 from guard.calibration import LabelLogits
@@ -99,7 +99,7 @@ class FakeUpstream:
     """A server that records what it gets and answers what it is told, piece by piece.
 
     Attributes:
-        requests: everything that arrived, whole.
+        requests: everything that arrived whole.
         status: of the answer.
         headers: of the answer.
         pieces: of its body.
@@ -130,10 +130,12 @@ class FakeUpstream:
             await _lifespan(receive, send)
             return
         body = b""
-        while (message := await receive())["type"] == "http.request":
+        message: Message = {"more_body": True}
+        while message.get("more_body", False):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
             body += message.get("body", b"")
-            if not message.get("more_body", False):
-                break
         self.requests.append(
             Recorded(scope["method"], scope["raw_path"], scope["query_string"], list(scope["headers"]), body)
         )
@@ -177,17 +179,17 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
     """``app`` on a real socket of its own; gives its base address."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = server_for(app, "127.0.0.1", 0)
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(server.serve([listener]))
+    task = asyncio.ensure_future(server.serve([listener]))
+    try:
         while not server.started:
             if task.done():
                 raise RuntimeError("the server did not start")
             await asyncio.sleep(0.005)
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-    listener.close()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
+        listener.close()
 
 
 async def eventually(condition: Callable[[], bool] | Callable[[], Awaitable[bool]], seconds: float = 5.0) -> None:
