@@ -1,0 +1,43 @@
+# Two commands do all the set-up: `make run` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: run test lint check bench clean
+
+run: $(VENV)/run.stamp
+	@$(BIN)/startrek-guard serve --upstream embedded $(ARGS)
+
+test: $(VENV)/test.stamp
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+lint: $(VENV)/test.stamp
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+	$(BIN)/startrek-guard export modelfile --check
+
+bench: $(VENV)/test.stamp
+	$(BIN)/python -m benchmarks $(ARGS)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "startrek-guard needs Python 3.11 or newer; name one with make PYTHON=python3.12"; exit 1; }
+	@command -v c++ >/dev/null || { echo "startrek-guard compiles llama.cpp and needs a C++ compiler: apt-get install build-essential"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# The stamp is written last, so an interrupted install is begun again.
+$(VENV)/run.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing. llama.cpp is compiled from source the first time: 4 to 5 minutes on 2 cores."
+	@scripts/with-heartbeat $(PIP) install --quiet --constraint constraints.txt --editable '.[embedded]'
+	@touch $@
+
+$(VENV)/test.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing. llama.cpp is compiled from source the first time: 4 to 5 minutes on 2 cores."
+	@scripts/with-heartbeat $(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/run.stamp
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .coverage
