@@ -7,7 +7,7 @@ split it stands, so that whatever is composed from pieces can be kept on one sid
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -25,12 +25,14 @@ class Piece:
         kind: the file's name without ending (a slice, a kind of name, ...).
         on_topic: its label, None where it has none (frames, answers).
         origin: what must not stand on two sides of a split.
+        line: of its file, from 1.
     """
 
     text: str
     kind: str
     on_topic: bool | None
     origin: str
+    line: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,14 @@ class Dialogue:
         on_topic: by turn; None for the assistant's.
         kind: the file's name without ending.
         origin: see :class:`Piece`.
+        line: its first of its file, from 1.
     """
 
     turns: tuple[Turn, ...]
     on_topic: tuple[bool | None, ...]
     kind: str
     origin: str
+    line: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +98,18 @@ def read_corpus(folder: Path, labels: Labels) -> Corpus:
     prompts = [
         piece
         for on_topic, label in ((True, labels.on_topic), (False, labels.off_topic))
-        for piece in _lines(folder / "prompts" / label, on_topic)
+        for piece in read_lines(folder / "prompts" / label, on_topic)
     ]
     if not prompts:
         raise DataError(folder, None, f"has no prompts/{labels.on_topic} and prompts/{labels.off_topic}")
     return Corpus(
         prompts=tuple(prompts),
-        twins=tuple(_twins(folder / "twins")),
-        dialogues=tuple(_dialogues(folder / "dialogues")),
+        twins=tuple(read_twins(folder / "twins")),
+        dialogues=tuple(read_dialogues(folder / "dialogues")),
         names=(*_names(folder / "knowledge", on_topic=True), *_names(folder / "confusables", on_topic=False)),
         frames=tuple(_marked(folder / "frames")),
-        dialogue_parts=tuple(_lines(folder / "dialogue_parts", None)),
-        wrappers=tuple(_lines(folder / "wrappers", None)),
+        dialogue_parts=tuple(read_lines(folder / "dialogue_parts", None)),
+        wrappers=tuple(read_lines(folder / "wrappers", None)),
     )
 
 
@@ -120,19 +124,20 @@ def _content(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line.strip().replace("\\n", "\n")
 
 
-def _lines(folder: Path, on_topic: bool | None) -> Iterator[Piece]:
+def read_lines(folder: Path, on_topic: bool | None) -> Iterator[Piece]:
+    """One piece a line of the folder's files, ``on_topic`` all."""
     for path in _files(folder):
-        for _, text in _content(path):
+        for number, text in _content(path):
             if text:
-                yield Piece(text, path.stem, on_topic, origin=f"{folder.name}/{text.casefold()}")
+                yield Piece(text, path.stem, on_topic, f"{folder.name}/{text.casefold()}", number)
 
 
 def _marked(folder: Path) -> Iterator[Piece]:
     """Lines that may begin with a mark of their label."""
-    for piece in _lines(folder, None):
+    for piece in read_lines(folder, None):
         mark, _, rest = piece.text.partition(" ")
         on_topic = _MARKS.get(mark)
-        yield piece if on_topic is None else Piece(rest, piece.kind, on_topic, piece.origin)
+        yield piece if on_topic is None else replace(piece, text=rest, on_topic=on_topic)
 
 
 def _blocks(path: Path) -> Iterator[list[tuple[int, str]]]:
@@ -147,7 +152,12 @@ def _blocks(path: Path) -> Iterator[list[tuple[int, str]]]:
         yield block
 
 
-def _twins(folder: Path) -> Iterator[Piece]:
+def read_twins(folder: Path) -> Iterator[Piece]:
+    """Pieces of blocks of lines that begin with ``+ `` or ``- ``; a block's pieces share its origin.
+
+    Raises:
+        DataError: for a line that begins otherwise or has no prompt.
+    """
     for path in _files(folder):
         for block in _blocks(path):
             origin = f"twins/{block[0][1].casefold()}"
@@ -155,14 +165,20 @@ def _twins(folder: Path) -> Iterator[Piece]:
                 mark, _, text = line.partition(" ")
                 if mark not in _MARKS or not text:
                     raise DataError(path, number, f"begins with {mark!r}, wanted '+ ' or '- ' and a prompt")
-                yield Piece(text, path.stem, _MARKS[mark], origin)
+                yield Piece(text, path.stem, _MARKS[mark], origin, number)
 
 
-def _dialogues(folder: Path) -> Iterator[Dialogue]:
+def read_dialogues(folder: Path) -> Iterator[Dialogue]:
+    """Dialogues of blocks of lines that begin with ``U+ ``, ``U- `` or ``A: ``.
+
+    Raises:
+        DataError: for a line that begins otherwise or has no text.
+    """
     for path in _files(folder):
         for block in _blocks(path):
             turns, labels = zip(*(_dialogue_turn(path, number, line) for number, line in block), strict=True)
-            yield Dialogue(turns, labels, path.stem, origin=f"dialogues/{block[0][1].casefold()}")
+            first, opening = block[0]
+            yield Dialogue(turns, labels, path.stem, f"dialogues/{opening.casefold()}", first)
 
 
 def _dialogue_turn(path: Path, number: int, line: str) -> tuple[Turn, bool | None]:

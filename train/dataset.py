@@ -49,7 +49,7 @@ def clean(sides: Mapping[Side, Sequence[Row]]) -> tuple[dict[Side, list[Row]], L
     Returns:
         The rows by side, in their order, and what was found.
     """
-    texts = {side: [(row, _key(row)) for row in sides.get(side, ())] for side in Side}
+    texts = {side: [(row, row_key(row)) for row in sides.get(side, ())] for side in Side}
     contradictory = _contradictions(pair for pairs in texts.values() for pair in pairs)
     seen: set[str] = set()
     kept: dict[Side, list[Row]] = {}
@@ -59,17 +59,18 @@ def clean(sides: Mapping[Side, Sequence[Row]]) -> tuple[dict[Side, list[Row]], L
             if key not in seen and key not in contradictory:
                 seen.add(key)
                 kept[side].append(row)
-    held_out = _Shingles([*kept[Side.TEST], *kept[Side.VALIDATION]])
+    held_out = Shingles([*kept[Side.TEST], *kept[Side.VALIDATION]])
     overlaps = [held_out.largest_overlap(row) for row in kept[Side.TRAIN]]
     near = sum(overlap > NEAR_DUPLICATE_JACCARD for overlap in overlaps)
     kept[Side.TRAIN] = [
         row for row, overlap in zip(kept[Side.TRAIN], overlaps, strict=True) if overlap <= NEAR_DUPLICATE_JACCARD
     ]
     before = sum(len(rows) for rows in sides.values())
+    contradicting = sum(key in contradictory for pairs in texts.values() for _, key in pairs)
     after = sum(len(rows) for rows in kept.values())
     report = LeakageReport(
         rows={str(side): len(rows) for side, rows in kept.items()},
-        exact_duplicates=before - after - near - sum(key in contradictory for pairs in texts.values() for _, key in pairs),
+        exact_duplicates=before - after - near - contradicting,
         contradictions=len(contradictory),
         near_duplicates=near,
         shared_groups=_shared_groups(kept),
@@ -78,7 +79,7 @@ def clean(sides: Mapping[Side, Sequence[Row]]) -> tuple[dict[Side, list[Row]], L
     return kept, report
 
 
-def _key(row: Row) -> str:
+def row_key(row: Row) -> str:
     """Words of the judged text and its context, case and punctuation aside; the text itself where it has no word."""
     texts = [normalise(turn.text).casefold() for turn in row.turns]
     return "\x1f".join(" ".join(_WORDS.findall(text)) or text for text in texts)
@@ -96,8 +97,12 @@ def _shared_groups(sides: Mapping[Side, Sequence[Row]]) -> int:
     return sum(count > 1 for count in counts.values())
 
 
-class _Shingles:
-    """Word trigrams of the judged texts of some rows, for finding the most similar."""
+class Shingles:
+    """Word trigrams of the judged texts of some rows, for finding the most similar.
+
+    Args:
+        rows: among which to look; rows of several turns and texts of under four words are left to exact matching.
+    """
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self._sets = [_trigrams(row) for row in rows]
@@ -107,7 +112,7 @@ class _Shingles:
                 self._index[shingle].append(place)
 
     def largest_overlap(self, row: Row) -> float:
-        """The greatest Jaccard overlap with any of the rows; texts of under four words are left to exact matching."""
+        """The greatest Jaccard overlap with any of the rows, 0 to 1."""
         own = _trigrams(row)
         shared = Counter(place for shingle in own for place in self._index.get(shingle, ()))
         return max((n / len(own | self._sets[place]) for place, n in shared.most_common(5)), default=0.0)

@@ -86,7 +86,7 @@ _DISGUISES: Final[tuple[Callable[[str, random.Random], str], ...]] = (
     _some_words(lambda word: word.lower().translate(_LEET), 1.0),
     _some_words(lambda word: word.lower().translate(_LEET), 0.4),
     _some_words(lambda word: word.translate(_HOMOGLYPHS), 0.7),
-    _some_words(lambda word: _ZERO_WIDTH.join(word), 0.6),
+    _some_words(_ZERO_WIDTH.join, 0.6),
     _some_words(" ".join, 0.3),
     _some_words(".".join, 0.3),
     _some_words("-".join, 0.2),

@@ -196,7 +196,9 @@ class _Composer:
     def _lone_small_talk(self) -> Iterator[Row]:
         for kind in ("lone", "small_talk"):
             for piece in self.pool.parts.get(kind, []):
-                yield self._row(piece.text, False, "small_talk", piece.origin, "small talk")
+                yield self._row(
+                    piece.text, on_topic=False, slice_="small_talk", origin=piece.origin, source="small talk"
+                )
 
     def _named(self) -> Iterator[Row]:
         """Every name once or more: framed, with its series, or bare where the bare name is unmistakable."""
@@ -285,9 +287,9 @@ class _Composer:
         last = self._pick(on_topic) if shape in ("switch", "stay") else self._part(shape)
         if last is None:
             return None
-        origin = last.origin if shape in ("switch", "stay") else f"{turns[0].text.casefold()}"
-        label = self.pool.label(on_topic)
-        return Row((*turns, Turn(Role.USER, self._maybe_recased(last.text))), label, f"dialogue_{shape}", origin, "composed")
+        origin = last.origin if shape in ("switch", "stay") else turns[0].text.casefold()
+        turns.append(Turn(Role.USER, self._maybe_recased(last.text)))
+        return Row(tuple(turns), self.pool.label(on_topic), f"dialogue_{shape}", origin, "composed")
 
     def _part(self, shape: str) -> Piece | None:
         parts = self.pool.parts.get({"follow": "followups"}.get(shape, shape))

@@ -169,7 +169,7 @@ def _read(kind: type[_Table], tables: dict[str, Any], name: str, path: Path) -> 
     wanted = {field.name: field for field in fields(kind)}
     if unknown := sorted(table.keys() - wanted.keys()):
         raise RecipeError(f"{path}: [{name}] has no {unknown[0]!r}, wanted one of {', '.join(wanted)}")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     for key, value in values.items():
         if not _fits(value, str(wanted[key].type)):
             raise RecipeError(f"{path}: [{name}] {key} is {value!r}, wanted {wanted[key].type}")

@@ -11,7 +11,7 @@ from typing import Any, Final
 import torch
 from safetensors.torch import load_file, save_file
 
-from guard.calibration import UNCALIBRATED, Calibration
+from guard.calibration import UNCALIBRATED
 from guard.labels import DEFAULT_LABELS, Labels
 from guard.prompt import PROMPT_VERSION, PromptTemplate
 from train.corpus import read_corpus
@@ -20,6 +20,7 @@ from train.encode import Encoder, training_examples
 from train.errors import RunError
 from train.finetune import finetune, save_loss
 from train.generate import DEFAULT_MIXTURE, Side, generate
+from train.guard_file import GUARD_FILE, calibration_as_dict
 from train.hidden import compute
 from train.merge import merge, save_merged
 from train.model import Base
@@ -32,7 +33,6 @@ DATA: Final = Path(__file__).parent / "data"
 """The authored corpora that ship."""
 
 FOLD_FILE: Final = "fold.safetensors"
-GUARD_FILE: Final = "guard.json"
 VOCABULARY_FILE: Final = "vocabulary.txt"
 """Beside PEFT's own files in an adapter folder; what export reads (docs/training.md)."""
 
@@ -75,7 +75,7 @@ def _split(data: DataRecipe, folder: Path, seed: int) -> tuple[Labels, dict[Side
     return labels, cleaned, report.as_dict()
 
 
-def run_recipe(
+def run_recipe(  # noqa: PLR0913 - a stage takes what it needs by name
     recipe: Recipe,
     run: RunDir,
     base: Base,
@@ -110,11 +110,17 @@ def run_recipe(
     say("measuring the final hidden states for export")
     outputs = compute(model, encoder, sides[Side.VALIDATION][:MAX_FOLD_ROWS])
     save_file({"mean_hidden": torch.from_numpy(outputs.hidden.mean(axis=0))}, run.adapter / FOLD_FILE)
-    write_guard_file(recipe, run, labels, template, UNCALIBRATED, accuracy=None)
+    write_guard_file(recipe, run, labels, template)
     merged, difference = merge(model, encoder, sides[Side.VALIDATION][:64])
     if merged_folder is not None:
         save_merged(merged, encoder.tokenizer, merged_folder)
-    write_json(run.record, _record(recipe, run, sides, trained.seconds, difference, examples.cut, examples.left_out))
+    measured = {
+        "examples_cut_to_length": examples.cut,
+        "long_off_topic_rows_left_out": examples.left_out,
+        "training_seconds": round(trained.seconds, 1),
+        "merge_max_logit_difference": difference,
+    }
+    write_json(run.record, _record(recipe, run, sides) | measured)
     shutil.rmtree(run.checkpoints, ignore_errors=True)
     say(f"the adapter is in {run.adapter}")
 
@@ -135,15 +141,8 @@ def save_adapter(model: Any, folder: Path) -> None:  # noqa: ANN401 - PEFT is un
     write_json(folder / "adapter_config.json", config)
 
 
-def write_guard_file(
-    recipe: Recipe,
-    run: RunDir,
-    labels: Labels,
-    template: PromptTemplate,
-    calibration: Calibration,
-    accuracy: float | None,
-) -> None:
-    """Write what export needs to know beside the adapter's weights."""
+def write_guard_file(recipe: Recipe, run: RunDir, labels: Labels, template: PromptTemplate) -> None:
+    """Write what export needs to know beside the adapter's weights, uncalibrated and its accuracy not yet measured."""
     base: dict[str, Any] = {"package": recipe.base.package, "folder": recipe.base.folder, "hub": recipe.base.hub}
     base = {key: value for key, value in base.items() if value}
     if recipe.base.layers is not None:
@@ -164,39 +163,20 @@ def write_guard_file(
                 "suffix": template.suffix,
             },
             "base": base,
-            "calibration": {
-                "temperature": calibration.temperature,
-                "threshold": calibration.threshold,
-                "uncertain_low": calibration.uncertain_low,
-                "uncertain_high": calibration.uncertain_high,
-                "uncertain_decision": str(calibration.uncertain_decision),
-            },
+            "calibration": calibration_as_dict(UNCALIBRATED),
             "data_sha256": run.data_sha256(),
-            "accuracy": accuracy,
+            "accuracy": None,
         },
     )
 
 
-def _record(
-    recipe: Recipe,
-    run: RunDir,
-    sides: dict[Side, list[Row]],
-    seconds: float,
-    merge_difference: float,
-    cut: int,
-    left_out: int,
-) -> dict[str, Any]:
+def _record(recipe: Recipe, run: RunDir, sides: dict[Side, list[Row]]) -> dict[str, Any]:
     counts: dict[str, int] = {str(side): len(rows) for side, rows in sides.items()}
     return {
         "recipe": recipe.text,
         "data_sha256": run.data_sha256(),
         "rows": counts,
-        "examples_cut_to_length": cut,
-        "long_off_topic_rows_left_out": left_out,
-        "training_seconds": round(seconds, 1),
         "threads": torch.get_num_threads(),
-        "merge_max_logit_difference": merge_difference,
         "versions": versions(),
         "commit": commit(),
     }
-

@@ -70,8 +70,8 @@ class RunDir:
             write_json(self.started, now)
             return
         then = json.loads(self.started.read_text("utf-8"))
-        for key in now:
-            if now[key] != then.get(key):
+        for key, value in now.items():
+            if value != then.get(key):
                 raise RunError(
                     f"{self.path} was started with another {key.replace('_', ' ')} and can't be resumed; "
                     "name another folder, or remove it"
