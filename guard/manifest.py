@@ -110,8 +110,9 @@ def _read(metadata: Mapping[str, str | float | int]) -> GuardManifest:
             uncertain_high=number("calibration.uncertain_high"),
             uncertain_decision=Decision(_text(metadata, "calibration.uncertain_decision")),
         ),
-        base_model=_text(metadata, "base_model"),
-        data_sha256=_text(metadata, "data_sha256"),
+        # An empty text is no entry: the usual writer of GGUF leaves such keys out.
+        base_model=str(metadata.get(KEY_PREFIX + "base_model", "")),
+        data_sha256=str(metadata.get(KEY_PREFIX + "data_sha256", "")),
         fold_margin_nats=optional_number("fold_margin_nats"),
         accuracy=optional_number("accuracy"),
     )

@@ -1,0 +1,147 @@
+"""The guard inside this process, computed by llama.cpp; the one module of guard that binds it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from guard.calibration import LabelLogits
+from guard.engines.base import EngineUnavailableError, GuardFileError
+from guard.engines.cores import usable_cores
+from guard.engines.fingerprint import file_fingerprint
+from guard.engines.loaded_guard import BATCH_TOKENS, LoadedGuard
+from guard.manifest import GuardManifest
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+class LlamaCppEngine:
+    """A guard GGUF computed on this machine's cores (see :class:`guard.engines.base.Engine`).
+
+    One thread owns llama.cpp's context; callers queue for it. A caller that is cancelled before its turn costs
+    nothing; one that is cancelled later, the rest of its call.
+
+    Args:
+        path: of the guard's GGUF.
+        threads: that compute; None for as many as there are usable physical cores.
+        max_batch_prompts: that are computed together.
+    """
+
+    name = "llama.cpp"
+
+    def __init__(self, path: Path, *, threads: int | None = None, max_batch_prompts: int = 16) -> None:
+        self.path = path
+        self.max_batch_prompts = max_batch_prompts
+        self.max_batch_bytes = BATCH_TOKENS
+        self._threads = threads or usable_cores()
+        self._owner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="guard")
+        self._guard: LoadedGuard | None = None
+        self._fingerprint = ""
+        self._closed = False
+
+    @property
+    def fingerprint(self) -> str:
+        """``sha256:...`` of the guard's file.
+
+        Raises:
+            EngineUnavailableError: if the engine was not started.
+        """
+        if not self._fingerprint:
+            raise EngineUnavailableError("the guard was not started")
+        return self._fingerprint
+
+    async def start(self) -> GuardManifest:
+        """Load the guard, check that it answers with its labels, warm it up.
+
+        Raises:
+            GuardFileError: if the file is missing, damaged or no guard.
+            EngineAnswerError: if the model does not answer with its labels.
+        """
+        # Hashing and loading both wait for the disk and let go of Python's lock, so they go on side by side.
+        hashing = asyncio.create_task(asyncio.to_thread(_fingerprint, self.path))
+        try:
+            manifest = await asyncio.wrap_future(self._submit(self._load))
+            self._fingerprint = await hashing
+        except BaseException:
+            hashing.cancel()
+            await asyncio.gather(hashing, return_exceptions=True)
+            raise
+        return manifest
+
+    async def score(self, prompts: Sequence[str]) -> list[LabelLogits]:
+        """Logits for rendered prompts, in their order; more than fit one batch are computed in several.
+
+        Raises:
+            EngineUnavailableError: if the engine was not started or is closed.
+            EngineAnswerError: if a prompt is longer than a batch, or llama.cpp fails.
+        """
+        return await asyncio.wrap_future(self._submit(self._score, prompts))
+
+    async def aclose(self) -> None:
+        """Free the model and end its thread, after the batch that is being computed; twice does no harm."""
+        self._closed = True
+        await asyncio.to_thread(self.close)
+
+    def start_sync(self) -> GuardManifest:
+        """See :meth:`start`, for programs without an event loop."""
+        self._fingerprint = _fingerprint(self.path)
+        return self._submit(self._load).result()
+
+    def score_sync(self, prompts: Sequence[str]) -> list[LabelLogits]:
+        """See :meth:`score`, for programs without an event loop."""
+        return self._submit(self._score, prompts).result()
+
+    def close(self) -> None:
+        """See :meth:`aclose`, for programs without an event loop."""
+        self._closed = True
+        with suppress(RuntimeError):  # its thread has ended: it was closed before
+            self._owner.submit(self._free)
+        self._owner.shutdown(wait=True)
+
+    def _submit(
+        self, work: Callable[_Arguments, _Result], *arguments: _Arguments.args, **options: _Arguments.kwargs
+    ) -> Future[_Result]:
+        """Queue ``work`` for the thread that owns the context.
+
+        Raises:
+            EngineUnavailableError: if that thread has ended; the future raises it too.
+        """
+
+        def turn() -> _Result:
+            if self._closed:
+                raise EngineUnavailableError("the guard was closed")
+            return work(*arguments, **options)
+
+        try:
+            return self._owner.submit(turn)
+        except RuntimeError as error:
+            raise EngineUnavailableError("the guard was closed") from error
+
+    def _load(self) -> GuardManifest:
+        self._free()
+        import llama_cpp  # noqa: PLC0415 - loads a large shared library, only where this engine is used
+
+        self._guard = LoadedGuard(llama_cpp, self.path, self._threads, self.max_batch_prompts)
+        return self._guard.manifest
+
+    def _score(self, prompts: Sequence[str]) -> list[LabelLogits]:
+        if self._guard is None:
+            raise EngineUnavailableError("the guard was not started")
+        return self._guard.score(prompts)
+
+    def _free(self) -> None:
+        if self._guard is not None:
+            self._guard.close()
+        self._guard = None
+
+
+def _fingerprint(path: Path) -> str:
+    try:
+        return file_fingerprint(path)
+    except OSError as error:
+        raise GuardFileError(f"can't read the guard's file {path}: {error}") from error
