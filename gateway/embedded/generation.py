@@ -113,8 +113,8 @@ class Generation:
                 return
 
 
-def write_answer(llama: Llama, generation: Generation, prompt: Prompt) -> None:
-    """Compute an answer token by token and emit it; return early when the generation is cancelled.
+def write_answer(llama: Llama, generation: Generation, prompt: Prompt) -> Finished:
+    """Compute an answer, emit its text token by token, and say how it ended; it ends early when cancelled.
 
     Raises:
         EmbeddedError: if the prompt does not fit, or llama.cpp breaks off.
@@ -134,17 +134,15 @@ def write_answer(llama: Llama, generation: Generation, prompt: Prompt) -> None:
     with llama.sampler(options) as sampler:
         answer, reason = _write_tokens(llama, generation, sampler, limit)
     now_ns = time.monotonic_ns()
-    generation.emit(
-        Finished(
-            reason=reason,
-            prompt_tokens=len(tokens),
-            answer_tokens=len(answer),
-            total_ns=max(now_ns - generation.begun_ns, 1),
-            load_ns=max(loaded_ns - generation.begun_ns, 1),
-            prompt_ns=max(computed_ns - loaded_ns, 1),
-            answer_ns=max(now_ns - computed_ns, 1),
-            tokens=(*tokens, *(token for token in answer if not llama.is_end(token))),
-        )
+    return Finished(
+        reason=reason,
+        prompt_tokens=len(tokens),
+        answer_tokens=len(answer),
+        total_ns=max(now_ns - generation.begun_ns, 1),
+        load_ns=max(loaded_ns - generation.begun_ns, 1),
+        prompt_ns=max(computed_ns - loaded_ns, 1),
+        answer_ns=max(now_ns - computed_ns, 1),
+        tokens=(*tokens, *(token for token in answer if not llama.is_end(token))),
     )
 
 

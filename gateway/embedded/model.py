@@ -80,12 +80,6 @@ class ChatModel:
         """Whether the model is in memory."""
         return self._llama is not None
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is computed and nothing waits."""
-        with self._changed:
-            return self._current is None and not self._waiting
-
     async def start(self) -> None:
         """Start the thread and load the model, so that what is wrong with it is known before anybody asks.
 
@@ -158,13 +152,16 @@ class ChatModel:
     def _compute(self, generation: Generation) -> None:
         call = generation.call
         if call.prompt is not None:
-            write_answer(self._load(), generation, call.prompt)
-        elif not call.unload_after:
+            finished = write_answer(self._load(), generation, call.prompt)
+        elif call.unload_after:
+            finished = Finished("unload")
+        else:
             self._load()
+            finished = Finished("load")
         if call.unload_after:
             self._unload()
-        if call.prompt is None:
-            generation.emit(Finished("unload" if call.unload_after else "load"))
+        # Last, so that whoever hears of the end finds the model as it shall be.
+        generation.emit(finished)
 
     def _load(self) -> Llama:
         if self._llama is None:
