@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.server import server_for
 from guard.calibration import LabelLogits
+from guard.engines.base import EngineAnswerError
 from guard.manifest import GuardManifest
 from guard.prompt import PromptTemplate
 
@@ -33,6 +34,8 @@ class ScriptedEngine:
         batches: the prompts of every call.
         gate: calls wait for it; set it again with :meth:`hold` and ``gate.set()``.
         error: raised in place of an answer.
+        answer: to everything, in place of the script's.
+        unanswerable: a prompt; a call with it gets no answer.
     """
 
     def __init__(self, max_batch_prompts: int = 8, max_batch_bytes: int = 1 << 20) -> None:
@@ -43,6 +46,8 @@ class ScriptedEngine:
         self.gate = asyncio.Event()
         self.gate.set()
         self.error: Exception | None = None
+        self.answer: LabelLogits | None = None
+        self.unanswerable: str | None = None
         self.started = asyncio.Event()
         self.closed = False
 
@@ -57,7 +62,9 @@ class ScriptedEngine:
         await self.gate.wait()
         if self.error is not None:
             raise self.error
-        return [_logits(judged_text(prompt)) for prompt in prompts]
+        if self.unanswerable in prompts:
+            raise EngineAnswerError("no logits")
+        return [self.answer or _logits(judged_text(prompt)) for prompt in prompts]
 
     async def aclose(self) -> None:
         """Note it."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
-from gateway.content import FREE_KEYS
-from gateway.conversation import Stamp
+from gateway.channels import Channel
+from gateway.content import FREE_KEYS, schema_use
+from gateway.conversation import ChannelUse, Stamp
+from gateway.errors import BadRequestError
+from gateway.intake import JsonObject
 
 NATIVE_FREE_KEYS: Final = FREE_KEYS | {"tools"}
 
@@ -31,6 +35,20 @@ def final_fields(stamp: Stamp) -> dict[str, object]:
     }
 
 
-def wants_format(body: dict[str, object]) -> bool:
+def wants_format(body: JsonObject) -> bool:
     """Whether the request asks for JSON, which no refusal in words can be."""
     return body.get("format") not in (None, "", {})
+
+
+def format_use(body: JsonObject) -> Iterable[ChannelUse]:
+    """The text of a demanded schema.
+
+    Raises:
+        BadRequestError: if ``format`` is neither ``"json"`` nor a schema, as at Ollama.
+    """
+    value = body.get("format")
+    if isinstance(value, dict):
+        return schema_use(Channel.FORMAT, body, "format")
+    if value not in (None, "", "json"):
+        raise BadRequestError('format is unusable, wanted "json" or a schema')
+    return ()

@@ -10,7 +10,7 @@ from gateway.content import all_text, array, dropped, flag, objects, opaque_use,
 from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp, joined_forms
 from gateway.dialects.base import Dialect, Flavour
 from gateway.dialects.json_body import JsonBody
-from gateway.dialects.native import NATIVE_FREE_KEYS, NATIVE_KEYS, final_fields, wants_format
+from gateway.dialects.native import NATIVE_FREE_KEYS, NATIVE_KEYS, final_fields, format_use, wants_format
 from gateway.errors import BadRequestError
 from gateway.framing import compact_json, ndjson_line
 from gateway.intake import JsonObject, KeyRules
@@ -55,7 +55,7 @@ class OllamaChat(JsonBody):
             *([ChannelUse(Channel.SYSTEM, "messages", joined_forms(system))] if system else []),
             *_images(items),
             *schema_use(Channel.TOOLS, body, "tools"),
-            *(schema_use(Channel.FORMAT, body, "format") if isinstance(body.get("format"), dict) else ()),
+            *format_use(body),
             *opaque_use(Channel.DEBUG_RENDER, body, "_debug_render_only"),
         )
         return Conversation(

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import ClassVar, Final
 
 from gateway.channels import Channel
-from gateway.content import array, flag, opaque_use, schema_use, string, text_use
+from gateway.content import array, flag, opaque_use, string, text_use
 from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp
 from gateway.dialects.base import Dialect, Flavour
 from gateway.dialects.json_body import JsonBody
-from gateway.dialects.native import NATIVE_FREE_KEYS, NATIVE_KEYS, final_fields, wants_format
+from gateway.dialects.native import NATIVE_FREE_KEYS, NATIVE_KEYS, final_fields, format_use, wants_format
 from gateway.framing import compact_json, ndjson_line
 from gateway.intake import JsonObject, KeyRules
 from gateway.styles import JSON_UTF8, NDJSON
@@ -77,8 +77,7 @@ def _channels(body: JsonObject, prompt: str) -> Iterable[ChannelUse]:
         yield ChannelUse(Channel.IMAGES, "images")
     if flag(body, "raw", default=False):
         yield ChannelUse(Channel.RAW, "raw", _pieces(prompt))
-    if isinstance(body.get("format"), dict):
-        yield from schema_use(Channel.FORMAT, body, "format")
+    yield from format_use(body)
     yield from opaque_use(Channel.DEBUG_RENDER, body, "_debug_render_only")
 
 

@@ -71,17 +71,3 @@ async def test_an_upstream_that_is_down_is_502(start: GatewayFactory) -> None:
         answer = await gateway.post("/api/chat", ON_TOPIC)
     assert answer.status_code == 502
     assert answer.json() == {"error": "the upstream model server can't be reached"}
-
-
-async def test_moderate_keeps_the_predecessors_contract(gateway: Gateway) -> None:
-    """Names, values and class ids."""
-    unsafe = (await gateway.post("/api/moderate", {"message": "boil an egg"})).json()
-    safe = (await gateway.post("/api/moderate", {"message": "Who is Spock?"})).json()
-    assert (unsafe["risk_level"], unsafe["predicted_label"], unsafe["predicted_class_id"]) == (
-        "Unsafe",
-        "not_related",
-        0,
-    )
-    assert (safe["risk_level"], safe["predicted_label"], safe["predicted_class_id"]) == ("Safe", "related", 1)
-    assert set(safe) >= {"category", "message", "confidence", "probabilities"}
-    assert (await gateway.client.get("/health")).json()["status"] == "healthy"

@@ -1,0 +1,164 @@
+"""The queue before the guard: quick when idle, packed when busy, fair, bounded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway.errors import GatewayError, GuardTimeoutError, GuardUnavailableError, QueueFullError
+from gateway.scheduler import Scheduler
+from guard.engines.base import EngineTimeoutError, EngineUnavailableError
+from tests.fakes import ScriptedEngine
+
+
+@asynccontextmanager
+async def working(engine: ScriptedEngine, prompts: int = 100, size: int = 10_000) -> AsyncIterator[Scheduler]:
+    """A scheduler with its worker."""
+    scheduler = Scheduler(engine, prompts, size)
+    async with asyncio.TaskGroup() as group:
+        worker = group.create_task(scheduler.run())
+        yield scheduler
+        worker.cancel()
+
+
+async def asked(scheduler: Scheduler, *prompts: str) -> asyncio.Task[object]:
+    """A request that waits, already in the queue."""
+    task: asyncio.Task[object] = asyncio.ensure_future(scheduler.score(prompts, object()))
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_an_idle_engine_is_asked_at_once() -> None:
+    """No waiting for company."""
+    engine = ScriptedEngine()
+    async with working(engine) as scheduler:
+        [logits] = await asyncio.wait_for(scheduler.score(["<s>Kirk</s>"], 1), 0.5)
+    assert logits.on_topic > logits.off_topic
+
+
+async def test_what_comes_while_it_computes_is_the_next_batch() -> None:
+    """And answers go to those who asked."""
+    engine = ScriptedEngine()
+    engine.hold()
+    async with working(engine) as scheduler:
+        tasks = [await asked(scheduler, "a")]
+        await engine.started.wait()
+        tasks += [await asked(scheduler, name) for name in ("egg", "c", "d")]
+        engine.gate.set()
+        answers = await asyncio.gather(*tasks)
+    assert engine.batches == [["a"], ["egg", "c", "d"]]
+    assert [answer[0].on_topic > 0 for answer in answers] == [True, False, True, True]  # type: ignore[index]
+
+
+async def test_a_batch_keeps_the_engines_bounds() -> None:
+    """In prompts and in bytes; a prompt over the bytes goes alone."""
+    engine = ScriptedEngine(max_batch_prompts=3, max_batch_bytes=10)
+    engine.hold()
+    async with working(engine) as scheduler:
+        tasks = [await asked(scheduler, "first")]
+        await engine.started.wait()
+        tasks += [await asked(scheduler, text) for text in ("x" * 20, "bbbb", "cccc", "dddd", "e", "f")]
+        engine.gate.set()
+        await asyncio.gather(*tasks)
+    assert engine.batches == [["first"], ["x" * 20], ["bbbb", "cccc", "e"], ["dddd", "f"]]
+
+
+async def test_a_text_of_many_windows_does_not_hold_up_short_ones() -> None:
+    """Requests take turns."""
+    engine = ScriptedEngine(max_batch_prompts=2)
+    engine.hold()
+    async with working(engine) as scheduler:
+        long = await asked(scheduler, *(f"window {index}" for index in range(50)))
+        await engine.started.wait()
+        short = await asked(scheduler, "short")
+        engine.gate.set()
+        await asyncio.gather(short, long)
+    assert "short" in engine.batches[1]
+    assert sum(len(batch) for batch in engine.batches) == 51
+
+
+async def test_a_caller_that_has_gone_is_skipped() -> None:
+    """Nothing is computed for nobody."""
+    engine = ScriptedEngine()
+    engine.hold()
+    async with working(engine) as scheduler:
+        first = await asked(scheduler, "a")
+        await engine.started.wait()
+        gone, kept = await asked(scheduler, "gone"), await asked(scheduler, "kept")
+        gone.cancel()
+        engine.gate.set()
+        await asyncio.gather(first, kept)
+        assert scheduler.waiting == 0
+    assert engine.batches == [["a"], ["kept"]]
+
+
+async def test_a_full_queue_refuses_and_forgets_the_gone_first() -> None:
+    """Bounded in prompts and in bytes."""
+    engine = ScriptedEngine()
+    engine.hold()
+    async with working(engine, prompts=2, size=100) as scheduler:
+        tasks = [await asked(scheduler, "a")]
+        await engine.started.wait()
+        tasks += [await asked(scheduler, "b"), await asked(scheduler, "c")]
+        with pytest.raises(QueueFullError):
+            await scheduler.score(["d"], 1)
+        tasks.pop().cancel()
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFullError):
+            await scheduler.score(["x" * 100], 1)
+        tasks.append(await asked(scheduler, "d"))
+        engine.gate.set()
+        await asyncio.gather(*tasks)
+    assert engine.batches == [["a"], ["b", "d"]]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (EngineTimeoutError("secret"), GuardTimeoutError),
+        (EngineUnavailableError("secret"), GuardUnavailableError),
+        (RuntimeError("secret"), GuardUnavailableError),
+    ],
+)
+async def test_a_failure_of_the_engine_reaches_all_who_waited(error: Exception, expected: type[GatewayError]) -> None:
+    """In the gateway's words; and the worker lives on."""
+    engine = ScriptedEngine()
+    engine.error = error
+    async with working(engine) as scheduler:
+        with pytest.raises(expected) as caught:
+            await scheduler.score(["a"], 1)
+        assert "secret" not in str(caught.value)
+        engine.error = None
+        assert len(await scheduler.score(["a", "b"], 1)) == 2
+
+
+async def test_one_prompt_without_an_answer_does_not_fail_its_neighbours() -> None:
+    """They are asked again, one by one."""
+    engine = ScriptedEngine()
+    engine.unanswerable = "poison"
+    engine.hold()
+    async with working(engine) as scheduler:
+        tasks = [await asked(scheduler, "a")]
+        await engine.started.wait()
+        tasks += [await asked(scheduler, "poison"), await asked(scheduler, "b")]
+        engine.gate.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [isinstance(result, GuardUnavailableError) for result in results] == [False, True, False]
+
+
+async def test_who_waits_when_it_stops_gets_an_error() -> None:
+    """And so does who comes later."""
+    engine = ScriptedEngine()
+    engine.hold()
+    async with working(engine) as scheduler:
+        tasks = [await asked(scheduler, "a")]
+        await engine.started.wait()
+        tasks.append(await asked(scheduler, "b"))
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(result, GuardUnavailableError) for result in results)
+    assert not scheduler.running
+    with pytest.raises(GuardUnavailableError):
+        await scheduler.score(["c"], 1)
