@@ -1,17 +1,13 @@
-"""Runs the gateway under uvicorn."""
+"""Runs an application under uvicorn."""
 
 from __future__ import annotations
 
-import socket
+from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from gateway.app import create_app
-from gateway.settings import Settings
-from guard.engines.base import Engine
-
-SHUTDOWN_SECONDS = 5
+SHUTDOWN_SECONDS: Final = 5
 """How long running answers may go on after the server was told to stop."""
 
 
@@ -39,19 +35,3 @@ def server_for(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     return uvicorn.Server(config)
-
-
-def serve(settings: Settings, engine: Engine, sockets: list[socket.socket] | None = None) -> bool:
-    """Serve until told to stop.
-
-    Args:
-        settings: of the gateway.
-        engine: not started.
-        sockets: already bound, in place of the settings' host and port.
-
-    Returns:
-        Whether it ever served: False if the guard or the gateway did not start.
-    """
-    server = server_for(create_app(settings, engine), settings.host, settings.port)
-    server.run(sockets)
-    return server.started

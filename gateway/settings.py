@@ -299,8 +299,8 @@ _READERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
 
 _LANGUAGE_PREFIX: Final = PREFIX + "REFUSAL_TEXT_"
 
-OTHER_NAMES: Final = frozenset({"GUARD", "CACHE_DIR", "LOG_FORMAT", "LOG_LEVEL"})
-"""Names with our prefix that the command line reads itself."""
+OTHER_NAMES: Final = frozenset({"CACHE"})
+"""Names with our prefix that the command line reads itself: where built guards are kept."""
 
 
 def _check_names(given: Mapping[str, str]) -> None:

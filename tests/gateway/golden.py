@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
+
 from gateway.framing import NdjsonDecoder, SseDecoder, compact_json, ndjson_line, sse_frame
+from tests.gateway.running import Gateway
 
 FOLDER: Final = Path(__file__).parent.parent / "golden"
 OFF_TOPIC: Final = "How do I boil an egg?"
@@ -59,6 +62,34 @@ def assert_refused(expected: Case, status: int, content_type: str, body: bytes) 
     wanted, got = _parsed(expected), _read(expected, body)
     masked = [_masked(value, volatile) for value in got]
     assert masked == [_masked(value, volatile) for value in wanted], (masked, wanted)
+
+
+async def send_case(gateway: Gateway, case: Case) -> httpx.Response:
+    """Send a case's request."""
+    headers = dict(case["request"]["headers"])
+    chunked = headers.pop("Transfer-Encoding", None)
+    content = _chunks(request_bytes(case)) if chunked else request_bytes(case)
+    return await gateway.client.request(case["method"], case["path"], content=content, headers=headers)
+
+
+async def assert_passes(gateway: Gateway, case: Case) -> None:
+    """Send an allowed case, and compare what the upstream got and what the client got, byte by byte."""
+    answer = case["upstream"]
+    gateway.upstream.requests.clear()
+    gateway.upstream.status = answer["status"]
+    gateway.upstream.headers = [(k.lower().encode(), v.encode()) for k, v in answer["headers"].items()]
+    gateway.upstream.pieces = pieces(answer, case["path"])
+    got = await send_case(gateway, case)
+    assert got.status_code == answer["status"], got.text
+    assert got.content == b"".join(gateway.upstream.pieces)
+    assert got.headers.get("content-type") == answer["headers"].get("Content-Type")
+    [seen] = gateway.upstream.requests
+    assert (seen.method, seen.raw_path, seen.body) == (case["method"], case["path"].encode(), request_bytes(case))
+
+
+async def _chunks(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), 1000):
+        yield data[start : start + 1000]
 
 
 def _parsed(expected: Case) -> list[Any]:

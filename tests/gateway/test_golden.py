@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
 import pytest
 
-from tests.gateway.golden import Case, assert_refused, cases, off_topic_variants, pieces, request_bytes
+from tests.gateway.golden import Case, assert_passes, assert_refused, cases, off_topic_variants, send_case
 from tests.gateway.running import Gateway, running_gateway
 
 GUARDED = ["api_chat", "api_generate"]
@@ -29,31 +28,10 @@ async def trusting() -> AsyncIterator[Gateway]:
         yield running
 
 
-async def _send(gateway: Gateway, case: Case) -> httpx.Response:
-    headers = dict(case["request"]["headers"])
-    chunked = headers.pop("Transfer-Encoding", None)
-    content = _chunks(request_bytes(case)) if chunked else request_bytes(case)
-    return await gateway.client.request(case["method"], case["path"], content=content, headers=headers)
-
-
-async def _chunks(data: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(data), 1000):
-        yield data[start : start + 1000]
-
-
 @pytest.mark.parametrize("case", [p for p in _named([*GUARDED, "passthrough"]) if p.values[0]["on_topic"]])
 async def test_an_allowed_exchange_passes_in_the_same_bytes(trusting: Gateway, case: Case) -> None:
     """Request and answer."""
-    answer = case["upstream"]
-    trusting.upstream.status = answer["status"]
-    trusting.upstream.headers = [(k.lower().encode(), v.encode()) for k, v in answer["headers"].items()]
-    trusting.upstream.pieces = pieces(answer, case["path"])
-    got = await _send(trusting, case)
-    assert got.status_code == answer["status"]
-    assert got.content == b"".join(trusting.upstream.pieces)
-    assert got.headers.get("content-type") == answer["headers"].get("Content-Type")
-    [seen] = trusting.upstream.requests
-    assert (seen.method, seen.raw_path, seen.body) == (case["method"], case["path"].encode(), request_bytes(case))
+    await assert_passes(trusting, case)
 
 
 def _refused() -> list[Case]:
@@ -65,7 +43,7 @@ def _refused() -> list[Case]:
 async def test_refused_exchanges_end_in_a_turn_of_the_assistant(trusting: Gateway) -> None:
     """Or in an error where no turn has the demanded shape; the upstream sees none of them."""
     for case in _refused():
-        got = await _send(trusting, case)
+        got = await send_case(trusting, case)
         expected = case.get("refusal") or case["refusal_error"]
         assert_refused(expected, got.status_code, got.headers["content-type"], got.content)
     assert trusting.upstream.requests == []
@@ -75,7 +53,7 @@ async def test_refused_exchanges_end_in_an_error_if_so_set() -> None:
     """In the caller's own style."""
     async with running_gateway(**SETTINGS, refusal_mode="error") as gateway:
         for case in _refused():
-            got = await _send(gateway, case)
+            got = await send_case(gateway, case)
             assert_refused(case["refusal_error"], got.status_code, got.headers["content-type"], got.content)
         assert gateway.upstream.requests == []
 
@@ -84,6 +62,6 @@ async def test_management_is_denied_unless_allowed() -> None:
     """Class C8: what is stored now would reach a model later."""
     async with running_gateway() as gateway:
         for case in cases("api_create"):
-            got = await _send(gateway, case)
+            got = await send_case(gateway, case)
             assert_refused(case["refusal_error"], got.status_code, got.headers["content-type"], got.content)
         assert gateway.upstream.requests == []
