@@ -1,9 +1,10 @@
 """What can go wrong in training.
 
 TrainError
-├── DataError     labelled text that is not as described, with file and line
-├── RecipeError   a recipe that is not as described
-└── RunError      a run that can't be started, resumed or used
+├── DataError          labelled text that is not as described, with file and line
+├── RecipeError        a recipe that is not as described
+├── RunError           a run that can't be started, resumed or used
+└── CalibrationError   rows that can't support what is asked of a calibration
 """
 
 from __future__ import annotations
@@ -29,3 +30,7 @@ class RecipeError(TrainError):
 
 class RunError(TrainError):
     """A run that can't be started, resumed or used."""
+
+
+class CalibrationError(TrainError):
+    """Rows that can't support what is asked of a calibration."""
