@@ -79,6 +79,26 @@ def clean(sides: Mapping[Side, Sequence[Row]]) -> tuple[dict[Side, list[Row]], L
     return kept, report
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """An evaluation row that is much like a training row.
+
+    Attributes:
+        row: its number among the evaluation rows, from 1.
+        overlap: of word trigrams (Jaccard), 0 to 1; 1 where the words are the same.
+    """
+
+    row: int
+    overlap: float
+
+
+def find_copies(rows: Sequence[Row], training: Sequence[Row]) -> list[Copy]:
+    """The rows that stand in the training rows too, word for word or nearly so."""
+    keys, shingles = {row_key(row) for row in training}, Shingles(training)
+    overlaps = [1.0 if row_key(row) in keys else shingles.largest_overlap(row) for row in rows]
+    return [Copy(number, overlap) for number, overlap in enumerate(overlaps, 1) if overlap > NEAR_DUPLICATE_JACCARD]
+
+
 def row_key(row: Row) -> str:
     """Words of the judged text and its context, case and punctuation aside; the text itself where it has no word."""
     texts = [normalise(turn.text).casefold() for turn in row.turns]
