@@ -28,7 +28,7 @@ FEW_FALSE_BLOCKS: Final = 0.01
 CALIBRATION_BINS: Final = 15
 """Guo et al. 2017 use 15."""
 
-MAX_ROC_POINTS: Final = 200
+MAX_ROC_POINTS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
