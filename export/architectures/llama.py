@@ -8,7 +8,7 @@ from typing import Any, Final
 from gguf import MODEL_ARCH
 
 from export.architectures.base import Architecture
-from export.architectures.decoder import decoder_hyperparameters
+from export.architectures.decoder import decoder_hyperparameters, decoder_tensors, require
 from export.checkpoint import Tensor
 from guard.prompt import PromptTemplate
 
@@ -30,6 +30,7 @@ def permute_rows(name: str, tensor: Tensor, hyperparameters: Mapping[str, Any]) 
 
 def hyperparameters(config: Mapping[str, Any]) -> dict[str, Any]:
     """See :attr:`Architecture.hyperparameters`."""
+    require(config, hidden_act=["silu"])
     values = decoder_hyperparameters(config)
     return values | {"rope.dimension_count": values["attention.key_length"]}
 
@@ -41,5 +42,6 @@ ARCHITECTURE: Final = Architecture(
     template=PromptTemplate(prefix="<|im_start|>", turn="<|im_start|>", suffix="<|im_end|>"),
     pre_tokenizers=("smollm", "llama-bpe", "gpt-2", "default"),
     hyperparameters=hyperparameters,
+    tensors=decoder_tensors,
     permute_rows=permute_rows,
 )
