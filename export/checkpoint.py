@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from export.errors import CheckpointError
+from export.rows import row_chunks
 
 Tensor: TypeAlias = npt.NDArray[np.float32]
 MetadataValue: TypeAlias = str | int | float | bool | list[str] | list[int] | list[float]
@@ -99,19 +102,26 @@ class Checkpoint(Protocol):
     """
 
     @property
-    def architecture(self) -> str: ...
+    def architecture(self) -> str:
+        """See the class."""
+
     @property
-    def hyperparameters(self) -> Mapping[str, Any]: ...
+    def hyperparameters(self) -> Mapping[str, Any]:
+        """See the class."""
+
     @property
-    def general(self) -> Mapping[str, Any]: ...
+    def general(self) -> Mapping[str, Any]:
+        """See the class."""
+
     @property
-    def vocabulary(self) -> Vocabulary: ...
+    def vocabulary(self) -> Vocabulary:
+        """See the class."""
 
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Shape of each tensor by GGUF name, rows first, in the order in which a file should hold them."""
 
     def load(self, name: str) -> Tensor:
-        """One tensor, float32."""
+        """One tensor, float32, in memory of its own: the caller may change it in place."""
 
 
 class WrappedCheckpoint:
@@ -164,9 +174,11 @@ class FirstLayers(WrappedCheckpoint):
         self._layers = layers
 
     @property
+    @override
     def hyperparameters(self) -> Mapping[str, Any]:
         return {**self._base.hyperparameters, "block_count": self._layers}
 
+    @override
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         return {name: shape for name, shape in self._base.shapes().items() if self._kept(name)}
 
@@ -191,6 +203,7 @@ class KeptVocabulary(WrappedCheckpoint):
         self._vocabulary = cut_vocabulary(base.vocabulary, keep)
 
     @property
+    @override
     def hyperparameters(self) -> Mapping[str, Any]:
         hyperparameters = dict(self._base.hyperparameters)
         if "vocab_size" in hyperparameters:
@@ -198,9 +211,11 @@ class KeptVocabulary(WrappedCheckpoint):
         return hyperparameters
 
     @property
+    @override
     def vocabulary(self) -> Vocabulary:
         return self._vocabulary
 
+    @override
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         shapes = dict(self._base.shapes())
         for name in (EMBEDDING, OUTPUT):
@@ -208,9 +223,16 @@ class KeptVocabulary(WrappedCheckpoint):
                 shapes[name] = (len(self._keep), *shapes[name][1:])
         return shapes
 
+    @override
     def load(self, name: str) -> Tensor:
         tensor = self._base.load(name)
-        return tensor[self._keep] if name in (EMBEDDING, OUTPUT) else tensor
+        return self._cut(tensor) if name in (EMBEDDING, OUTPUT) else tensor
+
+    def _cut(self, tensor: Tensor) -> Tensor:
+        """Moves the kept rows to the front in place: they ascend, so none is overwritten before it is moved."""
+        for part in row_chunks(len(self._keep), tensor.shape[1]):
+            tensor[part] = tensor[self._keep[part]]
+        return tensor[: len(self._keep)]
 
 
 def cut_vocabulary(vocabulary: Vocabulary, keep: Sequence[int]) -> Vocabulary:
@@ -222,7 +244,7 @@ def cut_vocabulary(vocabulary: Vocabulary, keep: Sequence[int]) -> Vocabulary:
         CheckpointError: see :class:`KeptVocabulary`.
     """
     size = len(vocabulary.tokens)
-    if any(not 0 <= token_id < size for token_id in keep) or any(b <= a for a, b in zip(keep, keep[1:], strict=False)):
+    if any(not 0 <= token_id < size for token_id in keep) or any(b <= a for a, b in pairwise(keep)):
         raise CheckpointError(f"the ids to keep must ascend and lie below the vocabulary's size of {size}")
     new_ids = {old: new for new, old in enumerate(keep)}
     needed = {i for i, kind in enumerate(vocabulary.types) if kind == TOKEN_TYPE_BYTE} | set(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
+from typing_extensions import override
 
 from export.checkpoint import (
     EMBEDDING,
@@ -96,13 +97,16 @@ class Folded(WrappedCheckpoint):
         self._vocabulary, self.label_ids = place_labels(base.vocabulary, labels, template)
 
     @property
+    @override
     def vocabulary(self) -> Vocabulary:
         return self._vocabulary
 
+    @override
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         shapes = dict(self._base.shapes())
         return {**shapes, OUTPUT: shapes[EMBEDDING]}
 
+    @override
     def load(self, name: str) -> Tensor:
         if name != OUTPUT:
             return self._base.load(name)
@@ -161,7 +165,9 @@ def _spare_ids(vocabulary: Vocabulary, template: PromptTemplate) -> list[int]:
         role = any(mark in text.lower() for mark in _END_MARKS)
         return vocabulary.types[token_id] == kind and token_id not in taken and text not in marks and not role
 
-    return [i for kind in (TOKEN_TYPE_UNUSED, TOKEN_TYPE_CONTROL) for i in range(len(vocabulary.tokens)) if free(i, kind)]
+    return [
+        i for kind in (TOKEN_TYPE_UNUSED, TOKEN_TYPE_CONTROL) for i in range(len(vocabulary.tokens)) if free(i, kind)
+    ]
 
 
 def _refuse_reachable(label: str, vocabulary: Vocabulary) -> None:
@@ -169,8 +175,13 @@ def _refuse_reachable(label: str, vocabulary: Vocabulary) -> None:
     if vocabulary.merges is not None:
         return
     entries = set(vocabulary.tokens)
+
+    def occurs(part: str) -> bool:
+        # A single character is a piece even where it is no entry, until it falls apart into bytes at the end.
+        return part in entries or len(part) == 1
+
     for cut in range(1, len(label)):
-        if label[:cut] in entries and label[cut:] in entries:
+        if occurs(label[:cut]) and occurs(label[cut:]):
             raise FoldError(
                 f"the tokens {label[:cut]!r} and {label[cut:]!r} would merge into the label {label!r}; "
                 "leave one of them out of the vocabulary, or choose another label"
@@ -186,6 +197,8 @@ def margin_summary(head: Head, hidden: Tensor) -> dict[str, Any]:
     margins = head.margins(hidden)
     least = float(margins.min())
     if least < MIN_MARGIN_NATS:
-        raise FoldError(f"on {len(margins)} rows another token comes within {least:.1f} nats of a label, "
-                        f"wanted at least {MIN_MARGIN_NATS}")
+        raise FoldError(
+            f"on {len(margins)} rows another token comes within {least:.1f} nats of a label, "
+            f"wanted at least {MIN_MARGIN_NATS}"
+        )
     return {"rows": len(margins), "least_nats": least, "mean_nats": float(margins.mean())}

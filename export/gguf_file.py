@@ -1,4 +1,7 @@
-"""Write a checkpoint as an F16 GGUF, one tensor in memory at a time."""
+"""Write a checkpoint as an F16 GGUF, one tensor in memory at a time.
+
+At its peak the writer holds one tensor twice, as float32 and as F16: 1.5 times its float32 size.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType
 
 from export.atomic import replacing
-from export.checkpoint import Checkpoint, MetadataValue
+from export.checkpoint import Checkpoint, MetadataValue, Tensor, Vocabulary
 from export.errors import ExportError
+from export.rows import row_chunks
 
 
 def write_f16(
@@ -36,6 +41,25 @@ def write_f16(
             _write(checkpoint, temporary, metadata, advance)
     except OSError as error:
         raise ExportError(f"can't write {path}: {error}") from error
+
+
+def write_vocabulary(vocabulary: Vocabulary, architecture: str, path: Path) -> None:
+    """Write a GGUF that has a vocabulary and no tensors, for llama.cpp to tokenise with.
+
+    Raises:
+        ExportError: if the file can't be written.
+    """
+    writer = GGUFWriter(path, architecture)
+    for key, value in vocabulary.metadata().items():
+        _add(writer, key, value)
+    try:
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+    except OSError as error:
+        raise ExportError(f"can't write {path}: {error}") from error
+    finally:
+        writer.close()
 
 
 def _write(
@@ -81,15 +105,24 @@ def _raw_type(kind: np.dtype[Any]) -> GGMLQuantizationType:
     return GGMLQuantizationType.F16 if kind == np.float16 else GGMLQuantizationType.F32
 
 
-def _narrow(tensor: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
-    if not np.isfinite(tensor).all():
-        raise ExportError(f"tensor {name!r} has values that are no numbers")
+def _narrow(tensor: Tensor, name: str) -> npt.NDArray[np.float16] | Tensor:
+    """The tensor as it is written; chunk by chunk, as whole-array checks would cost as much memory again."""
     if tensor.ndim == 1:
-        return tensor.astype(np.float32)
-    limit = np.finfo(np.float16).max
-    if np.abs(tensor).max(initial=0.0) > limit:
-        raise ExportError(f"tensor {name!r} has values beyond F16's {limit}")
-    return tensor.astype(np.float16)
+        _refuse_unusable(tensor, name, float(np.finfo(np.float32).max))
+        return tensor
+    rows = tensor.reshape(-1, tensor.shape[-1])
+    narrow = np.empty(rows.shape, dtype=np.float16)
+    for part in row_chunks(*rows.shape):
+        _refuse_unusable(rows[part], name, float(np.finfo(np.float16).max))
+        narrow[part] = rows[part]
+    return narrow
+
+
+def _refuse_unusable(values: Tensor, name: str, limit: float) -> None:
+    largest = float(np.abs(values).max(initial=0.0))
+    # A NaN anywhere makes the maximum NaN, which is not below anything.
+    if not largest <= limit:
+        raise ExportError(f"tensor {name!r} has the value {largest}, wanted none beyond {limit}")
 
 
 def _add(writer: GGUFWriter, key: str, value: Any) -> None:  # noqa: ANN401 - the type decides

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 from export.checkpoint import (
@@ -55,7 +56,8 @@ def choose_tokens(
 
 def _line_breaks(vocabulary: Vocabulary) -> set[int]:
     """The token of a line break, where it is user-defined: the only such token that normalised text can hold."""
-    return {i for i, kind in enumerate(vocabulary.types) if kind == TOKEN_TYPE_USER_DEFINED and vocabulary.tokens[i] == "\n"}
+    types, tokens = vocabulary.types, vocabulary.tokens
+    return {i for i, kind in enumerate(types) if kind == TOKEN_TYPE_USER_DEFINED and tokens[i] == "\n"}
 
 
 def _words(text: str) -> list[str]:
@@ -66,7 +68,9 @@ def _words(text: str) -> list[str]:
 
 def _most_frequent(vocabulary: Vocabulary, count: int) -> list[int]:
     scores = vocabulary.scores or ()
-    normal = [i for i, kind in enumerate(vocabulary.types) if kind == TOKEN_TYPE_NORMAL and len(vocabulary.tokens[i]) > 1]
+    normal = [
+        i for i, kind in enumerate(vocabulary.types) if kind == TOKEN_TYPE_NORMAL and len(vocabulary.tokens[i]) > 1
+    ]
     return sorted(normal, key=lambda i: -scores[i])[:count]
 
 
@@ -85,7 +89,7 @@ class _Merger:
         while True:
             candidates = [
                 (-self._scores[pair], place)
-                for place, pair in enumerate(map("".join, zip(pieces, pieces[1:], strict=False)))
+                for place, pair in enumerate(map("".join, pairwise(pieces)))
                 if pair in self._scores
             ]
             if not candidates:
