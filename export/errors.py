@@ -3,7 +3,8 @@
 ExportError
 ├── CheckpointError   a model or adapter that is not what was expected
 ├── FoldError         a head that can't be folded so that the labels win
-└── QuantiseError     llama.cpp refused to quantise
+├── QuantiseError     llama.cpp refused to quantise
+└── VerificationError an exported guard that answers otherwise than the model it was made of
 """
 
 from __future__ import annotations
@@ -23,3 +24,7 @@ class FoldError(ExportError):
 
 class QuantiseError(ExportError):
     """llama.cpp refused to quantise."""
+
+
+class VerificationError(ExportError):
+    """An exported guard that answers otherwise than the model it was made of, past the stated tolerance."""
