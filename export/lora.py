@@ -1,4 +1,7 @@
-"""Read a PEFT sequence-classification adapter and merge it, tensor by tensor (LoRA: Hu et al. 2021, arXiv 2106.09685)."""
+"""Read a PEFT sequence-classification adapter and merge it, tensor by tensor.
+
+LoRA: Hu et al. 2021, arXiv 2106.09685.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from safetensors import SafetensorError, safe_open
+from typing_extensions import override
 
 from export.checkpoint import Checkpoint, Tensor, WrappedCheckpoint
 from export.errors import CheckpointError
+from export.hf_names import plain_name
+from export.rows import row_chunks
+from export.safetensors_file import SafetensorsFile
 
 ADAPTER_CONFIG: Final = "adapter_config.json"
 ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
@@ -46,30 +51,52 @@ class LoraAdapter:
         self._scale = _scale(self.config)
         self._down: dict[str, Tensor] = {}
         self._up: dict[str, Tensor] = {}
-        for key, tensor in _read_tensors(folder / ADAPTER_WEIGHTS).items():
-            self._sort_in(key, tensor, name_module)
+        weights = SafetensorsFile(folder / ADAPTER_WEIGHTS)
+        for key in weights.shapes:
+            self._sort_in(key, weights.load(key), name_module)
         if unpaired := sorted(self._down.keys() ^ self._up.keys()):
             raise CheckpointError(f"adapter deltas with only one of lora_A and lora_B: {', '.join(unpaired)}")
+        for name in self._down:
+            self._check_rank(name)
 
     @property
     def names(self) -> set[str]:
         """GGUF names of the tensors that the adapter changes."""
         return set(self._down)
 
-    def delta(self, name: str) -> Tensor:
-        """What is added to the tensor ``name``: scale x B A, rows in Hugging Face's order."""
-        return np.asarray(self._scale * (self._up[name] @ self._down[name]), dtype=np.float32)
+    def shape(self, name: str) -> tuple[int, int]:
+        """Shape of the delta of the tensor ``name``."""
+        return self._up[name].shape[0], self._down[name].shape[1]
+
+    def factors(self, name: str) -> tuple[Tensor, Tensor]:
+        """Two matrices whose product is added to the tensor ``name``: scale x B, and A.
+
+        The rows of the first are in Hugging Face's order. They are given apart because their product is as large as
+        the tensor itself.
+        """
+        return self._scale * self._up[name], self._down[name]
 
     def _sort_in(self, key: str, tensor: Tensor, name_module: NameModule) -> None:
         name = key.removeprefix(_PREFIX)
         if _HEAD.match(name):
+            if tensor.ndim != 2 or tensor.shape[0] != 2:
+                raise CheckpointError(f"the adapter's head {key!r} has shape {tensor.shape}, wanted (2, hidden)")
             self.head = tensor
             return
         match = _LORA.match(name)
-        if match is None:
-            raise CheckpointError(f"adapter tensor {key!r}, wanted lora_A, lora_B or the score head's weight")
+        if match is None or tensor.ndim != 2:
+            raise CheckpointError(
+                f"adapter tensor {key!r} of shape {tensor.shape}, wanted the matrices lora_A and lora_B "
+                "and the score head's weight"
+            )
         side = self._down if match["side"] == "A" else self._up
-        side[name_module(match["module"])] = tensor
+        side[name_module(plain_name(match["module"]) or match["module"])] = tensor
+
+    def _check_rank(self, name: str) -> None:
+        rank = int(self.config["r"])
+        found = self._up[name].shape[1], self._down[name].shape[0]
+        if found != (rank, rank):
+            raise CheckpointError(f"the adapter's delta of {name!r} has ranks {found}, wanted {rank}")
 
 
 class Adapted(WrappedCheckpoint):
@@ -83,17 +110,24 @@ class Adapted(WrappedCheckpoint):
         super().__init__(base)
         self._adapter = adapter
         self._permute_rows = permute_rows
-        if unknown := sorted(adapter.names - base.shapes().keys()):
+        shapes = base.shapes()
+        if unknown := sorted(adapter.names - shapes.keys()):
             raise CheckpointError(f"the adapter changes tensors that the model lacks: {', '.join(unknown)}")
+        for name in sorted(adapter.names):
+            if adapter.shape(name) != shapes[name]:
+                raise CheckpointError(
+                    f"the adapter's delta of {name!r} has shape {adapter.shape(name)}, wanted {shapes[name]}"
+                )
 
+    @override
     def load(self, name: str) -> Tensor:
         tensor = self._base.load(name)
-        if name not in self._adapter.names:
-            return tensor
-        delta = self._adapter.delta(name)
-        if delta.shape != tensor.shape:
-            raise CheckpointError(f"the adapter's delta of {name!r} has shape {delta.shape}, wanted {tensor.shape}")
-        tensor += self._permute_rows(name, delta)
+        if name in self._adapter.names:
+            up, down = self._adapter.factors(name)
+            # Permuting rows of the left factor permutes rows of the product.
+            up = self._permute_rows(name, up)
+            for part in row_chunks(*tensor.shape):
+                tensor[part] += up[part] @ down
         return tensor
 
 
@@ -108,23 +142,18 @@ def _read_config(folder: Path) -> Mapping[str, Any]:
             f"{path} is of type {config.get('peft_type')!r} for task {config.get('task_type')!r}, "
             "wanted 'LORA' for 'SEQ_CLS'"
         )
-    if config.get("use_dora") or config.get("bias", "none") != "none":
-        raise CheckpointError(f"{path} uses DoRA or trained biases, wanted plain LoRA")
+    if config.get("use_dora") or config.get("fan_in_fan_out") or config.get("bias", "none") != "none":
+        raise CheckpointError(f"{path} uses DoRA, transposed matrices or trained biases, wanted plain LoRA")
     return config
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise CheckpointError(f"no adapter weights at {path}")
-    try:
-        with safe_open(path, framework="np") as file:
-            return {key: np.asarray(file.get_tensor(key), dtype=np.float32) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, TypeError) as error:
-        raise CheckpointError(f"{path} is no readable safetensors file: {error}") from error
 
 
 def _scale(config: Mapping[str, Any]) -> float:
     if config.get("rank_pattern") or config.get("alpha_pattern"):
         raise CheckpointError("the adapter has ranks by pattern, wanted one rank for all")
-    rank, alpha = int(config["r"]), float(config["lora_alpha"])
+    try:
+        rank, alpha = int(config["r"]), float(config["lora_alpha"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{ADAPTER_CONFIG} lacks a usable rank 'r' and 'lora_alpha': {error!r}") from error
+    if rank < 1:
+        raise CheckpointError(f"the adapter has rank {rank}, wanted at least 1")
     return alpha / rank**0.5 if config.get("use_rslora") else alpha / rank
