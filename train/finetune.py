@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 from guard.labels import Labels
 from train.encode import Encoder, Examples
@@ -54,14 +53,33 @@ def finetune(  # noqa: PLR0913 - a stage takes what it needs by name
         model=model,
         args=_arguments(recipe, checkpoints, len(examples.rows)),
         train_dataset=examples.rows,
-        data_collator=DataCollatorWithPadding(encoder.tokenizer, pad_to_multiple_of=None),
+        # Matrix kernels are compiled for each shape that occurs: fewer shapes, less waiting.
+        data_collator=DataCollatorWithPadding(encoder.tokenizer, pad_to_multiple_of=8),
     )
-    last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
-    result = trainer.train(resume_from_checkpoint=last)
+    last = last_checkpoint(checkpoints)
+    result = trainer.train(resume_from_checkpoint=None if last is None else str(last))
     if not math.isfinite(result.training_loss):
         raise RunError(f"training diverged: its mean loss is {result.training_loss}; lower the learning rate")
     log = [{k: float(v) for k, v in entry.items()} for entry in trainer.state.log_history if "loss" in entry]
     return Trained(model.to("cpu").eval(), log, float(result.metrics["train_runtime"]))
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that is whole; None where there is none.
+
+    A run that is killed while it writes a checkpoint leaves a part of it. The Trainer writes ``trainer_state.json``
+    last, and deletes the checkpoint before only then.
+    """
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    return next((path for path in found if _is_json(path / "trainer_state.json")), None)
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def save_loss(log: list[dict[str, float]], path: Path) -> None:

@@ -49,9 +49,9 @@ class Mixture:
     named: int = 8000
     wrapped: int = 2600
     obfuscated: int = 1600
-    buried: int = 900
-    long: int = 700
-    composed_dialogues: int = 3600
+    buried: int = 600
+    long: int = 450
+    composed_dialogues: int = 2600
     validation_share: float = 0.05
     test_share: float = 0.05
 
@@ -279,7 +279,7 @@ class _Composer:
         shape = self.pool.random.choices(["switch", "stay", "follow", "small_talk"], [4, 3, 5, 2])[0]
         before = not on_topic if shape == "switch" else on_topic
         turns: list[Turn] = []
-        for _ in range(self.pool.random.choice([1, 1, 2, 3])):
+        for _ in range(self.pool.random.choice([1, 1, 1, 2])):
             asked = self._pick(before)
             if asked is None:
                 return None
