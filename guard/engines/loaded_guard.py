@@ -11,25 +11,12 @@ from typing import Any, Final
 from guard.calibration import LabelLogits
 from guard.engines.base import EngineAnswerError, GuardFileError
 from guard.engines.llama_model import ContextSize, LlamaModel
+from guard.engines.probes import CONTEXT_TOKENS, MIN_PROBE_MARGIN_NATS, PROBES
 from guard.manifest import GuardManifest, ManifestError
-from guard.prompt import MAX_PROMPT_BYTES
-
-BATCH_TOKENS: Final = 4096
-"""Of all prompts computed together. No text has more tokens than bytes, so any rendered prompt fits."""
 
 STEP_TOKENS: Final = 512
 """Computed at once (n_ubatch). Measured on 2 cores with Q4_0: from 256 to 2,048 the times of 16 short prompts and of
 a window of 2,000 bytes differ by less than their noise, and the compute buffer grows with it."""
-
-PROBES: Final = ("Who is Spock?", "Ein zweiter Text, mit Zahlen wie 1701.\nUnd einer Zeile mehr.")
-"""Texts that a guard must answer with its labels on top before it is used; which label is its own affair."""
-
-MIN_PROBE_MARGIN_NATS: Final = 6.0
-"""How far every other token must lie below the lower label. Export asks for twice that on the unquantised model;
-quantising moves it a little, and a model without folded labels is nowhere near."""
-
-if MAX_PROMPT_BYTES > BATCH_TOKENS:
-    raise AssertionError(f"prompts of {MAX_PROMPT_BYTES} bytes do not fit a batch of {BATCH_TOKENS} tokens")
 
 
 class LoadedGuard:
@@ -52,7 +39,7 @@ class LoadedGuard:
     def __init__(self, library: Any, path: Path, threads: int, max_batch_prompts: int) -> None:  # noqa: ANN401 - untyped C
         self._path = path
         self._max_prompts = max_batch_prompts
-        self._model = LlamaModel(library, path, ContextSize(BATCH_TOKENS, max_batch_prompts, STEP_TOKENS), threads)
+        self._model = LlamaModel(library, path, ContextSize(CONTEXT_TOKENS, max_batch_prompts, STEP_TOKENS), threads)
         try:
             self.manifest = self._read_manifest()
             self._marks = self._find_marks()
@@ -101,9 +88,9 @@ class LoadedGuard:
         batch: list[list[int]] = []
         tokens = 0
         for prompt in prompts:
-            if not 0 < len(prompt) <= BATCH_TOKENS:
-                raise EngineAnswerError(f"a prompt of {len(prompt)} tokens, wanted 1 to {BATCH_TOKENS}")
-            if batch and (len(batch) == self._max_prompts or tokens + len(prompt) > BATCH_TOKENS):
+            if not 0 < len(prompt) <= CONTEXT_TOKENS:
+                raise EngineAnswerError(f"a prompt of {len(prompt)} tokens, wanted 1 to {CONTEXT_TOKENS}")
+            if batch and (len(batch) == self._max_prompts or tokens + len(prompt) > CONTEXT_TOKENS):
                 yield batch
                 batch, tokens = [], 0
             batch.append(prompt)
