@@ -11,6 +11,7 @@ from typing import TypedDict
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from gateway.answer_memory import AnswerMemory
 from gateway.cache import VerdictCache
 from gateway.judging import Judge
 from gateway.metrics import Metrics
@@ -68,14 +69,15 @@ async def _running(settings: Settings, engine: Engine, metrics: Metrics) -> Asyn
         scheduler = Scheduler(engine, settings.queue_prompts, settings.queue_bytes)
         cache = VerdictCache(settings.cache_max_bytes, settings.cache_ttl_seconds, time.monotonic)
         judge = Judge(manifest, engine.name, scheduler, cache, log_prompts=settings.log_prompts)
-        moderator = Moderator(settings, judge, metrics, time.monotonic)
+        answers = AnswerMemory(settings.answers_max_bytes, settings.answers_ttl_seconds, time.monotonic)
+        moderator = Moderator(settings, judge, answers, metrics, time.monotonic)
         async with (
             Upstream(settings.upstream, settings.connect_timeout_seconds, metrics) as upstream,
             asyncio.TaskGroup() as tasks,
         ):
             worker = tasks.create_task(scheduler.run(), name="guard-worker")
             table = table_for(settings.api)
-            yield Services(settings, table, moderator, scheduler, cache, upstream, metrics)
+            yield Services(settings, table, moderator, scheduler, cache, answers, upstream, metrics)
             worker.cancel()
     finally:
         await engine.aclose()

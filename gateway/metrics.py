@@ -63,6 +63,11 @@ class Metrics:
         self.cache_misses: Final = Gauge(
             "startrek_guard_cache_misses", "Verdicts that the guard was asked for.", registry=self.registry
         )
+        self.recognised: Final = Gauge(
+            "startrek_guard_recognised_answers",
+            "Earlier answers that were not judged because they were relayed here, since the start.",
+            registry=self.registry,
+        )
         self.waiting: Final = Gauge(
             "startrek_guard_waiting_prompts", "Prompts that wait for the guard.", registry=self.registry
         )

@@ -8,6 +8,7 @@ say. Each text is judged in the context of the turns before it that are kept, so
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Final, TypeVar
 
 import structlog
 
+from gateway.answer_memory import AnswerMemory
 from gateway.channels import Channel, Policy, setting_name
 from gateway.conversation import Conversation, Edit, Message, Speaker, joined_forms
 from gateway.errors import ChannelDeniedError, GatewayError, GuardTimeoutError, TooLongError
@@ -44,12 +46,14 @@ class Outcome:
         reason: one word.
         score: the least of the deciding verdicts, probability of on topic; None where nothing was judged.
         edit: what to change before forwarding.
+        question: the text that the model will answer, if its answer is to be believed when it is sent back.
     """
 
     decision: Decision
     reason: str
     score: float | None = None
     edit: Edit = field(default_factory=Edit)
+    question: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +107,17 @@ class Moderator:
     Args:
         settings: policies and bounds.
         judge: of texts.
+        answers: which earlier answers are the model's own.
         metrics: what is counted.
         clock: monotonic seconds.
     """
 
-    def __init__(self, settings: Settings, judge: Judge, metrics: Metrics, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: Settings, judge: Judge, answers: AnswerMemory, metrics: Metrics, clock: Callable[[], float]
+    ) -> None:
         self._settings = settings
         self._judge = judge
+        self._answers = answers
         self._metrics = metrics
         self._clock = clock
 
@@ -171,14 +179,26 @@ class Moderator:
 
     async def _decide(self, conversation: Conversation) -> Outcome:
         self._check_denied(conversation)
-        exchanges = _exchanges(conversation.messages, self._settings)
+        exchanges = _exchanges(conversation.messages, self._settings, self._answers)
         extra = self._channel_texts(conversation, exchanges)
         self._check_bounds([*extra, *(text for exchange in exchanges for text in exchange.texts(()))])
         verdicts = await self._judge.verdicts(extra)
         if any(verdict.blocked for verdict in verdicts):
             return self._outcome(verdicts, frozenset())
         last, dropped = await self._judge_exchanges(exchanges)
-        return self._outcome([*verdicts, *last], dropped)
+        outcome = self._outcome([*verdicts, *last], dropped)
+        return dataclasses.replace(outcome, question=self._question(conversation, exchanges, outcome))
+
+    def _question(self, conversation: Conversation, exchanges: Sequence[_Exchange], outcome: Outcome) -> str | None:
+        """What the model is about to answer in its own words; None if that is not to be remembered."""
+        judging = self._policy(Channel.ASSISTANT) is Policy.JUDGE and self._settings.history is not History.IGNORE
+        if not (judging and self._answers.enabled and exchanges) or outcome.decision is not Decision.ALLOW:
+            return None
+        last = exchanges[-1].runs[-1]
+        # With a prefill, a schema or a bias on single tokens the words are the client's.
+        forced = any(use.channel is Channel.FORMAT for use in conversation.channels)
+        forced = forced or last.role is Role.ASSISTANT or bool(conversation.body.get("logit_bias"))
+        return None if forced or outcome.score is None else last.turn.text
 
     def _outcome(self, verdicts: Sequence[Verdict], dropped: frozenset[int]) -> Outcome:
         system = self._settings.system_text if self._policy(Channel.SYSTEM) is Policy.REPLACE else None
@@ -272,10 +292,10 @@ class Moderator:
         return [[next(verdicts) for _ in group] for group in texts]
 
 
-def _exchanges(messages: Sequence[Message], settings: Settings) -> list[_Exchange]:
+def _exchanges(messages: Sequence[Message], settings: Settings, answers: AnswerMemory) -> list[_Exchange]:
     """Cut before each run in which a user speaks."""
     found: list[list[_Run]] = []
-    for run in _runs(messages, settings):
+    for run in _runs(messages, settings, answers):
         speaks = any(message.speaker is Speaker.USER for message in run.messages)
         if speaks or not found:
             found.append([])
@@ -283,19 +303,24 @@ def _exchanges(messages: Sequence[Message], settings: Settings) -> list[_Exchang
     return [_Exchange(tuple(runs)) for runs in found]
 
 
-def _runs(messages: Sequence[Message], settings: Settings) -> Iterable[_Run]:
+def _runs(messages: Sequence[Message], settings: Settings, answers: AnswerMemory) -> Iterable[_Run]:
     groups: list[list[Message]] = []
     for message in messages:
         if not groups or _role(groups[-1][0]) is not _role(message):
             groups.append([])
         groups[-1].append(message)
+    question = ""
     for index, group in enumerate(groups):
+        if _role(group[0]) is Role.USER:
+            run = _Run(Role.USER, tuple(_readable(message, settings) for message in group), judged=True)
+            question = run.turn.text
+            yield run
+            continue
         last = index == len(groups) - 1
-        if _role(group[0]) is Role.ASSISTANT:
-            channel = Channel.PREFILL if last else Channel.ASSISTANT
-            yield _Run(Role.ASSISTANT, tuple(group), settings.channels[channel] is Policy.JUDGE)
-        else:
-            yield _Run(Role.USER, tuple(_readable(message, settings) for message in group), judged=True)
+        judged = settings.channels[Channel.PREFILL if last else Channel.ASSISTANT] is Policy.JUDGE
+        if judged and not last and len(group) == 1:
+            judged = not answers.knows(question, group[0].parts)
+        yield _Run(Role.ASSISTANT, tuple(group), judged)
 
 
 def _role(message: Message) -> Role:

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 from gateway import metrics, moderate
 from gateway.framing import compact_json
 from gateway.intake import RawBody
+from gateway.moderations import moderations
 from gateway.services import Services
 from gateway.styles import JSON_UTF8, Answer
 
@@ -32,12 +33,14 @@ async def _metrics(services: Services, _: RawBody) -> Answer:
     numbers = services.metrics
     numbers.cache_hits.set(services.cache.hits)
     numbers.cache_misses.set(services.cache.misses)
+    numbers.recognised.set(services.answers.recognised)
     numbers.waiting.set(services.scheduler.waiting)
     return Answer(200, metrics.CONTENT_TYPE, numbers.exposition())
 
 
 OWN_HANDLERS: Final[Mapping[str, Handler]] = {
     "moderate": _moderate,
+    "moderations": moderations,
     "health": _health,
     "readiness": _readiness,
     "metrics": _metrics,

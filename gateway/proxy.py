@@ -27,6 +27,7 @@ from gateway.http import Client, ClientGoneError, send_answer, while_connected
 from gateway.intake import JsonObject, RawBody
 from gateway.moderation import Outcome
 from gateway.own import OWN_HANDLERS
+from gateway.remembering import remembering
 from gateway.routes import Action, Match, Miss, Route
 from gateway.services import Services, new_nonce, stamp_since
 from gateway.settings import RefusalMode
@@ -111,7 +112,7 @@ class _Exchange:
         """Both ways as it comes."""
         has_body = any(name in {b"content-length", b"transfer-encoding"} for name, _ in self._scope["headers"])
         body = self._client.stream(max_bytes) if has_body else await self._client.body(0)
-        await self._forward(body, self._scope["query_string"], self._scope["headers"])
+        await self._forward(body, self._scope["query_string"], self._scope["headers"], self._send)
 
     async def _guard(self) -> None:
         route = self._route
@@ -124,12 +125,15 @@ class _Exchange:
         if outcome.decision is Decision.BLOCK:
             await self._refuse(dialect, conversation)
             return
+        send: Send = self._send
+        if outcome.question is not None:
+            send = remembering(send, self._services.answers, outcome.question)
         edited = dialect.rewrite(body, outcome.edit) if outcome.edit else body
         if edited is body:
-            await self._forward(raw.data, b"", self._scope["headers"])
+            await self._forward(raw.data, b"", self._scope["headers"], send)
         else:
             plain = [(name, value) for name, value in self._scope["headers"] if name != b"content-encoding"]
-            await self._forward(compact_json(edited), b"", plain)
+            await self._forward(compact_json(edited), b"", plain, send)
 
     async def _parse(self, dialect: Dialect, raw: RawBody) -> tuple[JsonObject, Conversation]:
         def work() -> tuple[JsonObject, Conversation]:
@@ -170,10 +174,10 @@ class _Exchange:
                 break
         return text.replace("{topic}", self._services.moderator.manifest.topic)
 
-    async def _forward(self, body: bytes | AsyncIterator[bytes], query: bytes, headers: _Headers) -> None:
+    async def _forward(self, body: bytes | AsyncIterator[bytes], query: bytes, headers: _Headers, send: Send) -> None:
         upstream = self._services.upstream
         response = await upstream.open(self._route.method, self._match.upstream_path, query, headers, body)
-        await upstream.relay(response, self._send, self._headers)
+        await upstream.relay(response, send, self._headers)
 
     async def _raw_body(self) -> RawBody:
         data = await self._client.body(self._services.settings.max_body_bytes)

@@ -6,6 +6,7 @@ import secrets
 import time
 from dataclasses import dataclass
 
+from gateway.answer_memory import AnswerMemory
 from gateway.cache import VerdictCache
 from gateway.conversation import Stamp
 from gateway.metrics import Metrics
@@ -25,6 +26,7 @@ class Services:
     moderator: Moderator
     scheduler: Scheduler
     cache: VerdictCache
+    answers: AnswerMemory
     upstream: Upstream
     metrics: Metrics
 

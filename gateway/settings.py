@@ -77,6 +77,9 @@ class Settings:
         max_judged_texts: turns and other texts in one request; more is answered with 413.
         cache_max_bytes: for remembered verdicts; 0 remembers none.
         cache_ttl_seconds: how long a verdict is remembered.
+        answers_max_bytes: for remembering which answers were relayed here, so that they are not judged when clients
+            send them back; 0 remembers none, and every earlier answer is judged.
+        answers_ttl_seconds: how long an answer is remembered after it was last seen.
         allowed_origins: besides Ollama's defaults; one ``*`` in each.
         allowed_hosts: names by which the gateway may be asked, besides local ones, when it listens on loopback.
         log_prompts: write judged texts to the log.
@@ -105,6 +108,8 @@ class Settings:
     max_judged_texts: int = 256
     cache_max_bytes: int = 16 * 1024 * 1024
     cache_ttl_seconds: float = 3600.0
+    answers_max_bytes: int = 4 * 1024 * 1024
+    answers_ttl_seconds: float = 86_400.0
     allowed_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     log_prompts: bool = False
@@ -292,6 +297,8 @@ _READERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
     "max_judged_texts": _COUNT,
     "cache_max_bytes": _SIZE,
     "cache_ttl_seconds": _SECONDS,
+    "answers_max_bytes": _SIZE,
+    "answers_ttl_seconds": _SECONDS,
     "allowed_origins": _words,
     "allowed_hosts": _words,
     "log_prompts": _boolean,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.answer_memory import AnswerMemory
 from gateway.cache import VerdictCache
 from gateway.channels import Channel, Policy
 from gateway.conversation import ChannelUse, Conversation, Message, Speaker
@@ -37,7 +38,7 @@ async def moderated(
     settings = Settings.from_mapping({f"STARTREK_GUARD_{key.upper()}": value for key, value in environ.items()})
     scheduler = Scheduler(engine, 1000, 1_000_000)
     judge = Judge(await engine.start(), "scripted", scheduler, VerdictCache(1 << 20, 60, time.monotonic))
-    moderator = Moderator(settings, judge, Metrics(), time.monotonic)
+    moderator = Moderator(settings, judge, AnswerMemory(0, 60, time.monotonic), Metrics(), time.monotonic)
     worker = asyncio.ensure_future(scheduler.run())
     try:
         return await moderator.moderate(Conversation({}, "m", messages, channels))
@@ -117,7 +118,7 @@ async def test_parts_are_judged_joined_in_every_way(parts: tuple[str, ...]) -> N
     engine = ScriptedEngine()
     scheduler = Scheduler(engine, 1000, 1_000_000)
     judge = Judge(await engine.start(), "scripted", scheduler, VerdictCache(0, 60, time.monotonic))
-    moderator = Moderator(Settings(), judge, Metrics(), time.monotonic)
+    moderator = Moderator(Settings(), judge, AnswerMemory(0, 60, time.monotonic), Metrics(), time.monotonic)
     async with asyncio.TaskGroup() as group:
         worker = group.create_task(scheduler.run())
         outcome = await moderator.moderate(Conversation({}, "m", (Message(USER, parts, 0),)))
