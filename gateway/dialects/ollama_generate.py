@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from gateway.channels import Channel
 from gateway.content import array, flag, opaque_use, string, text_use
 from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp
 from gateway.dialects.base import Dialect, Flavour
+from gateway.dialects.control_tokens import turn_pieces
 from gateway.dialects.json_body import JsonBody
 from gateway.dialects.native import NATIVE_FREE_KEYS, NATIVE_KEYS, final_fields, format_use, wants_format
 from gateway.framing import compact_json, ndjson_line
 from gateway.intake import JsonObject, KeyRules
 from gateway.styles import JSON_UTF8, NDJSON
-
-_CONTROL_TOKEN: Final = re.compile(r"<[|/\uff5c]?[^<>\s]{1,40}[|\uff5c]?>|\[/?(?:INST|SYS[A-Z_]*)\]")
-"""What the common templates put between turns; a piece between two of them may be a turn of its own."""
 
 
 class OllamaGenerate(JsonBody):
@@ -76,17 +73,9 @@ def _channels(body: JsonObject, prompt: str) -> Iterable[ChannelUse]:
     if array(body, "images"):
         yield ChannelUse(Channel.IMAGES, "images")
     if flag(body, "raw", default=False):
-        yield ChannelUse(Channel.RAW, "raw", _pieces(prompt))
+        yield ChannelUse(Channel.RAW, "raw", turn_pieces(prompt))
     yield from format_use(body)
     yield from opaque_use(Channel.DEBUG_RENDER, body, "_debug_render_only")
-
-
-def _pieces(prompt: str) -> tuple[str, ...]:
-    """The texts between control tokens, less the names of roles; none where there is no control token."""
-    if not _CONTROL_TOKEN.search(prompt):
-        return ()
-    pieces = (piece.strip() for piece in _CONTROL_TOKEN.split(prompt))
-    return tuple(piece for piece in pieces if piece and piece not in {"user", "assistant", "system", "model", "tool"})
 
 
 def _object(conversation: Conversation, text: str, stamp: Stamp) -> JsonObject:
