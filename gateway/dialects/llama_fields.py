@@ -1,0 +1,81 @@
+"""Fields that llama-server reads on several of its routes, whatever their dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from gateway.channels import Channel
+from gateway.content import schema_use, text_use
+from gateway.conversation import ChannelUse, Stamp
+from gateway.errors import BadRequestError
+from gateway.intake import JsonObject
+
+_SWITCHES: Final = frozenset({"enable_thinking", "thinking", "preserve_thinking", "clear_thinking"})
+_EFFORTS: Final = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"})
+
+_FORCED_KEYS: Final = (
+    "reasoning_budget_message",
+    "reasoning_budget_start_tag",
+    "reasoning_budget_end_tag",
+    "reasoning_budget_end_tags",
+    "generation_prompt",
+)
+"""Text that the server writes into the answer as if the model had thought it (tools/server/server-schema.cpp)."""
+
+FORCING_KEYS: Final = frozenset({*_FORCED_KEYS, "grammar", "json_schema", "chat_template_kwargs"})
+"""Keys that :func:`forced_uses` and :func:`template_kwargs_use` look for."""
+
+
+def forced_uses(body: JsonObject) -> Iterable[ChannelUse]:
+    """What makes the model write a given text: a grammar, a schema, and what is put into its mouth."""
+    yield from schema_use(Channel.FORMAT, body, "json_schema")
+    yield from schema_use(Channel.FORMAT, body, "grammar")
+    for key in _FORCED_KEYS:
+        yield from text_use(Channel.PREFILL, body, key)
+
+
+def wants_grammar(body: JsonObject) -> bool:
+    """Whether the answer must follow a grammar or a schema, which no refusal in words does."""
+    return any(body.get(key) not in (None, "", {}) for key in ("grammar", "json_schema"))
+
+
+def template_kwargs_use(body: JsonObject) -> Iterable[ChannelUse]:
+    """The use of ``chat_template_kwargs`` for more than how long a model thinks.
+
+    They are laid over the template's own inputs, so ``{"messages": [...]}`` there takes the place of what is judged
+    (common/chat.cpp, ``extra_context``).
+
+    Raises:
+        BadRequestError: if they are no object.
+    """
+    kwargs = body.get("chat_template_kwargs")
+    if kwargs is None:
+        return ()
+    if not isinstance(kwargs, dict):
+        raise BadRequestError("chat_template_kwargs has the wrong type, wanted an object")
+    if all(_harmless(key, value) for key, value in kwargs.items()):
+        return ()
+    return (ChannelUse(Channel.TEMPLATE_KWARGS, "chat_template_kwargs"),)
+
+
+def timings(stamp: Stamp) -> JsonObject:
+    """The timings of an answer that the guard gave: one token in and out, since clients divide by them."""
+    milliseconds = max(1, stamp.elapsed_ns) / 1_000_000
+    return {
+        "cache_n": 0,
+        "prompt_n": 1,
+        "prompt_ms": milliseconds,
+        "prompt_per_token_ms": milliseconds,
+        "prompt_per_second": 1000 / milliseconds,
+        "predicted_n": 1,
+        "predicted_ms": milliseconds,
+        "predicted_per_token_ms": milliseconds,
+        "predicted_per_second": 1000 / milliseconds,
+    }
+
+
+def _harmless(key: str, value: object) -> bool:
+    if key in _SWITCHES:
+        return isinstance(value, bool)
+    return key == "reasoning_effort" and isinstance(value, str) and value in _EFFORTS
