@@ -10,7 +10,7 @@ import pytest
 from tests.gateway.golden import Case, assert_passes, assert_refused, cases, off_topic_variants, send_case
 from tests.gateway.running import Gateway, running_gateway
 
-GUARDED = ["api_chat", "api_generate"]
+GUARDED = ["api_chat", "api_embed", "api_generate", "v1_messages"]
 
 # Whoever sends images, templates and raw prompts is trusted, but for what the goldens say is always judged;
 # management is allowed for the passing routes.

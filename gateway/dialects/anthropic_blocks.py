@@ -1,0 +1,143 @@
+"""Content of Anthropic's messages: a string, or blocks of many types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.channels import Channel
+from gateway.content import all_text, string
+from gateway.conversation import ChannelUse
+from gateway.errors import BadRequestError
+from gateway.intake import JsonObject
+
+
+@dataclass(slots=True)
+class BlockTexts:
+    """What the blocks of one message say.
+
+    Attributes:
+        own: the texts of the message's own role, in order.
+        results: the texts of each tool result in it; upstreams make messages of their own of these.
+        uses: what can't be read.
+    """
+
+    own: list[str] = field(default_factory=list)
+    results: list[tuple[str, ...]] = field(default_factory=list)
+    uses: list[ChannelUse] = field(default_factory=list)
+
+
+def read_content(value: object, where: str) -> BlockTexts:
+    """Everything in a message's content.
+
+    Both upstreams join text blocks and drop types they do not know (anthropic/anthropic.go, ``convertMessage``;
+    tools/server/server-chat.cpp, ``server_chat_convert_anthropic_to_oai``); Ollama hands them on to cloud models.
+
+    Args:
+        value: of the key ``content``.
+        where: the content is, for error messages.
+
+    Raises:
+        BadRequestError: if it is neither a string nor an array of objects.
+    """
+    found = BlockTexts()
+    if isinstance(value, str):
+        found.own += [value] if value else []
+        return found
+    for block, place in _blocks(value, where):
+        _READERS.get(string(block, "type", f"{place}.type"), _unknown)(block, place, found)
+    return found
+
+
+def text_blocks(value: object, where: str) -> tuple[str, ...]:
+    """The texts of content that may have no other blocks than those of type ``text``.
+
+    Raises:
+        BadRequestError: if there is something else.
+    """
+    found = read_content(value, where)
+    if found.results or found.uses:
+        raise BadRequestError(f"{where} has the wrong type, wanted a string or text blocks")
+    return tuple(found.own)
+
+
+def _blocks(value: object, where: str) -> Iterable[tuple[JsonObject, str]]:
+    if value is None:
+        return
+    if not isinstance(value, list):
+        raise BadRequestError(f"{where} has the wrong type, wanted a string or an array")
+    for index, block in enumerate(value):
+        place = f"{where}[{index}]"
+        if not isinstance(block, dict):
+            raise BadRequestError(f"{place} has the wrong type, wanted an object")
+        yield block, place
+
+
+def _text(block: JsonObject, where: str, found: BlockTexts) -> None:
+    text = string(block, "text", f"{where}.text")
+    # What a citation quotes is written by the client too.
+    found.own += [part for part in (text, *all_text(block.get("citations"))) if part]
+
+
+def _thinking(block: JsonObject, where: str, found: BlockTexts) -> None:
+    if text := string(block, "thinking", f"{where}.thinking"):
+        found.own.append(text)
+
+
+def _tool_use(block: JsonObject, where: str, found: BlockTexts) -> None:
+    name = string(block, "name", f"{where}.name")
+    found.own += [part for part in (name, *all_text(block.get("input"))) if part]
+
+
+def _tool_result(block: JsonObject, where: str, found: BlockTexts) -> None:
+    inner = read_content(block.get("content"), f"{where}.content")
+    found.results += [tuple(inner.own), *inner.results]
+    found.uses += inner.uses
+
+
+def _search_result(block: JsonObject, where: str, found: BlockTexts) -> None:  # noqa: ARG001 -- as the others
+    """What a search found, at any depth: titles and addresses are text to a model as well."""
+    found.results.append(all_text({key: value for key, value in block.items() if key not in _IDS}))
+
+
+def _document(block: JsonObject, where: str, found: BlockTexts) -> None:
+    """Plain text can be read; a file, an address or an id of one can't."""
+    found.own += [text for key in ("title", "context") if (text := string(block, key, f"{where}.{key}"))]
+    source = block.get("source")
+    kind = source.get("type") if isinstance(source, dict) else None
+    if isinstance(source, dict) and kind == "text":
+        found.own += [string(source, "data", f"{where}.source.data")]
+    elif isinstance(source, dict) and kind == "content":
+        inner = read_content(source.get("content"), f"{where}.source.content")
+        found.own += [*inner.own, *(text for texts in inner.results for text in texts)]
+        found.uses += inner.uses
+    else:
+        found.uses.append(ChannelUse(Channel.IMAGES, where))
+
+
+def _image(block: JsonObject, where: str, found: BlockTexts) -> None:  # noqa: ARG001 -- as the others
+    found.uses.append(ChannelUse(Channel.IMAGES, where))
+
+
+def _unknown(block: JsonObject, where: str, found: BlockTexts) -> None:  # noqa: ARG001 -- as the others
+    """Thinking that only Anthropic can decrypt, uploads by their id, and whatever comes later."""
+    found.uses.append(ChannelUse(Channel.TOKEN_PROMPT, where))
+
+
+_IDS: Final = frozenset({"type", "tool_use_id", "cache_control"})
+
+_READERS: Final[Mapping[str, Callable[[JsonObject, str, BlockTexts], None]]] = {
+    "text": _text,
+    "thinking": _thinking,
+    "tool_use": _tool_use,
+    "server_tool_use": _tool_use,
+    "mcp_tool_use": _tool_use,
+    "tool_result": _tool_result,
+    "mcp_tool_result": _tool_result,
+    "web_search_tool_result": _search_result,
+    "web_fetch_tool_result": _search_result,
+    "search_result": _search_result,
+    "document": _document,
+    "image": _image,
+}
