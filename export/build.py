@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from export.architectures import by_gguf_name
 from export.bases import PACKAGED_BASES, PackagedBase, materialise, packaged_base
 from export.checkpoint import Checkpoint, FirstLayers, KeptVocabulary, MetadataValue, Tensor
 from export.errors import CheckpointError
-from export.fold import Folded, Head
+from export.fold import Folded, Head, margin_summary
 from export.gguf_checkpoint import GgufCheckpoint
 from export.gguf_file import write_f16
 from export.hf_checkpoint import open_checkpoint
@@ -120,20 +120,19 @@ class AdapterFolder:
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{self.path / GUARD_FILE} is no guard's description: {error!r}") from error
 
-    def fold(self) -> tuple[Tensor, float | None]:
-        """Mean final hidden state, shape (hidden,), and the fold's least margin measured in training, in nats.
+    def hidden_states(self) -> tuple[Tensor, Tensor]:
+        """Of validation rows: the mean final hidden state, shape (hidden,), and a sample, shape (prompts, hidden).
 
         Raises:
-            CheckpointError: if the file is missing or lacks the mean.
+            CheckpointError: if the file is missing or lacks either.
         """
         path = self.path / FOLD_FILE
         try:
             with safe_open(path, framework="np") as file:
-                mean = np.asarray(file.get_tensor("mean_hidden"), dtype=np.float32)
-                margin = file.get_tensor("least_margin_nats") if "least_margin_nats" in file.keys() else None  # noqa: SIM118
-        except Exception as error:  # noqa: BLE001 - safetensors raises an exception type of its own for each fault
+                mean, sample = (file.get_tensor(name) for name in ("mean_hidden", "sample_hidden"))
+        except (OSError, SafetensorError) as error:
             raise CheckpointError(f"can't read {path}: {error}") from error
-        return mean, None if margin is None else float(margin)
+        return np.asarray(mean, dtype=np.float32), np.asarray(sample, dtype=np.float32)
 
     def sha256(self) -> str:
         """Over every file that decides the GGUF."""
@@ -194,7 +193,7 @@ def fold_adapter(adapter: AdapterFolder, base: Checkpoint) -> tuple[Folded, Guar
     """Merge an adapter into its base and fold its head.
 
     Raises:
-        ExportError: if they do not fit each other.
+        ExportError: if they do not fit each other, or on real rows another token comes near a label.
     """
     architecture = by_gguf_name(base.architecture)
     hyperparameters = base.hyperparameters
@@ -202,13 +201,16 @@ def fold_adapter(adapter: AdapterFolder, base: Checkpoint) -> tuple[Folded, Guar
     lora = LoraAdapter(adapter.path, lambda module: architecture.tensor_name(module, layers))
     if lora.head is None:
         raise CheckpointError(f"the adapter in {adapter.path} has no classification head (score.weight)")
-    mean, margin = adapter.fold()
-    manifest = adapter.manifest(margin)
+    mean, sample = adapter.hidden_states()
+    head = Head(lora.head, mean)
+    manifest = adapter.manifest(fold_margin_nats=round(margin_summary(head, sample)["least_nats"], 2))
     merged = Adapted(base, lora, lambda name, tensor: architecture.permute_rows(name, tensor, hyperparameters))
-    return Folded(merged, Head(lora.head, mean), manifest.labels, manifest.template), manifest
+    return Folded(merged, head, manifest.labels, manifest.template), manifest
 
 
-def guard_metadata(manifest: GuardManifest, checkpoint: Checkpoint, licence: Mapping[str, str]) -> dict[str, MetadataValue]:
+def guard_metadata(
+    manifest: GuardManifest, checkpoint: Checkpoint, licence: Mapping[str, str]
+) -> dict[str, MetadataValue]:
     """The keys that make a GGUF a guard: ``startrek_guard.*``, ``general.*`` and the prompt as chat template."""
     parameters = sum(int(np.prod(shape)) for shape in checkpoint.shapes().values())
     general: dict[str, MetadataValue] = {
@@ -325,4 +327,3 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"can't read {path}: {error}") from error
-

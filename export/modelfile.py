@@ -22,7 +22,7 @@ def render_modelfile(manifest: GuardManifest, gguf: str, licence: str) -> str:
     template = f"{manifest.template.prefix}{{{{ .Prompt }}}}{manifest.template.suffix}"
     for text in (template, licence, gguf):
         if '"""' in text:
-            raise ValueError(f'a Modelfile can\'t hold three quotes: {text[:60]!r}')
+            raise ValueError(f"a Modelfile can't hold three quotes: {text[:60]!r}")
     return f'''# {manifest.name}: answers {manifest.labels.on_topic} or {manifest.labels.off_topic}, with one token.
 # Rendered by `startrek-guard export modelfile`; changes here are lost.
 #   ollama create startrek-guard -f ollama/Modelfile

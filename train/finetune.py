@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
+from peft.helpers import disable_input_dtype_casting
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
 
 from guard.labels import Labels

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -37,6 +39,8 @@ VOCABULARY_FILE: Final = "vocabulary.txt"
 """Beside PEFT's own files in an adapter folder; what export reads (docs/training.md)."""
 
 MAX_FOLD_ROWS: Final = 2000
+
+FOLD_SAMPLE_PROMPTS: Final = 128
 
 
 def prepare_rows(recipe: Recipe, run: RunDir) -> tuple[Labels, dict[Side, list[Row]]]:
@@ -109,7 +113,7 @@ def run_recipe(  # noqa: PLR0913 - a stage takes what it needs by name
     save_adapter(model, run.adapter)
     say("measuring the final hidden states for export")
     outputs = compute(model, encoder, sides[Side.VALIDATION][:MAX_FOLD_ROWS])
-    save_file({"mean_hidden": torch.from_numpy(outputs.hidden.mean(axis=0))}, run.adapter / FOLD_FILE)
+    save_fold(outputs.hidden, run.adapter / FOLD_FILE)
     write_guard_file(recipe, run, labels, template)
     merged, difference = merge(model, encoder, sides[Side.VALIDATION][:64])
     if merged_folder is not None:
@@ -139,6 +143,21 @@ def save_adapter(model: Any, folder: Path) -> None:  # noqa: ANN401 - PEFT is un
     config["base_model_name_or_path"] = None
     config["target_modules"] = sorted(config["target_modules"])
     write_json(folder / "adapter_config.json", config)
+
+
+def save_fold(hidden: npt.NDArray[np.float32], path: Path) -> None:
+    """Save what export folds the head with: the mean final hidden state, and a sample to measure the margin on.
+
+    Args:
+        hidden: shape (prompts, hidden), of validation rows.
+        path: where.
+    """
+    sample = hidden[:: max(1, len(hidden) // FOLD_SAMPLE_PROMPTS)][:FOLD_SAMPLE_PROMPTS]
+    tensors = {
+        "mean_hidden": torch.from_numpy(hidden.mean(axis=0)),
+        "sample_hidden": torch.from_numpy(sample.astype(np.float16)),
+    }
+    save_file(tensors, path)
 
 
 def write_guard_file(recipe: Recipe, run: RunDir, labels: Labels, template: PromptTemplate) -> None:

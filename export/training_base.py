@@ -1,0 +1,50 @@
+"""The base that a recipe trains on: the very weights and tokenizer that export will build the guard from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from export.architectures import by_gguf_name, by_model_type
+from export.build import cut, open_base_weights
+from export.errors import CheckpointError
+from export.gguf_file import write_f16
+from export.hf_checkpoint import find_folder
+from export.hf_config import read_config
+from guard.prompt import PromptTemplate
+
+
+def training_base(
+    base: Mapping[str, str | None], cache: Path, path: Path | None, layers: int | None, keep_list: Path | None
+) -> tuple[Path, PromptTemplate]:
+    """Where a base lies for training, and the prompt's marks for its architecture.
+
+    A base that comes as GGUF is written out anew with its layers and vocabulary cut, so that the tokenizer trained
+    with is the one served with. A Hugging Face folder is used as it is, and can't be cut.
+
+    Args:
+        base: ``package``, ``folder`` or ``hub``.
+        cache: where written bases are kept.
+        path: a GGUF file or folder in place of what ``base`` names.
+        layers: to keep; None for all.
+        keep_list: of the vocabulary; None for all tokens.
+
+    Returns:
+        A GGUF file or a Hugging Face folder, and the marks.
+
+    Raises:
+        CheckpointError: if the base is missing, of an unknown architecture, or can't be cut.
+    """
+    source = path or base.get("folder") or base.get("hub")
+    if source is not None and Path(source).suffix != ".gguf":
+        if layers is not None or keep_list is not None:
+            raise CheckpointError(f"layers and vocabulary can be cut of a GGUF base only, not of {source}")
+        folder = find_folder(str(source))
+        return folder, by_model_type(read_config(folder / "config.json").model_type).template
+    checkpoint = cut(open_base_weights(base, cache, path), layers, keep_list)
+    key = "/".join([str(base.get("package") or path), str(layers), keep_list.read_text() if keep_list else ""])
+    target = cache / "training" / hashlib.sha256(key.encode()).hexdigest()[:16] / "base.gguf"
+    if not target.is_file():
+        write_f16(checkpoint, target, {})
+    return target, by_gguf_name(checkpoint.architecture).template

@@ -1,0 +1,5 @@
+"""``python -m startrek_guard``."""
+
+from startrek_guard.app import main
+
+main()

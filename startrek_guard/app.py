@@ -1,0 +1,59 @@
+"""Puts the commands together, and tells known errors in one sentence."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from startrek_guard import export, model, train
+from startrek_guard.classify import classify
+from startrek_guard.consoles import err, out
+from startrek_guard.serve import serve
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Keep a self-hosted chatbot on topic: a small guard before Ollama or llama-server, on the CPU.",
+)
+app.command()(serve)
+app.command()(classify)
+app.add_typer(model.app, name="model")
+app.add_typer(train.app, name="train")
+app.add_typer(export.app, name="export")
+
+
+def main() -> None:
+    """Run the command line; known errors are one sentence and exit status 1."""
+    try:
+        app()
+    except _known_errors() as error:
+        err.print(f"[red]error:[/red] {escape(str(error))}")
+        sys.exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    show: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,  # noqa: FBT002
+) -> None:
+    if show:
+        out.print(version("startrek-guard"))
+        raise typer.Exit
+
+
+def _known_errors() -> tuple[type[Exception], ...]:
+    """Errors that are told in one sentence; only of parts that were imported, so that none is imported for this."""
+    names = {
+        "guard.engines.base": "EngineError",
+        "guard.manifest": "ManifestError",
+        "gateway.settings": "SettingsError",
+        "gateway.embedded.errors": "EmbeddedError",
+        "export.errors": "ExportError",
+        "train.errors": "TrainError",
+    }
+    found = [getattr(sys.modules[module], name) for module, name in names.items() if module in sys.modules]
+    return (*found, OSError)

@@ -1,0 +1,135 @@
+"""``startrek-guard train evaluate`` and ``train card``: what is measured on what, and what goes into the documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from startrek_guard.guards import open_adapter
+from startrek_guard.scoring import GgufScorer, gguf_scorer
+
+if TYPE_CHECKING:
+    from export.build import AdapterFolder
+    from train.baselines import Baseline
+    from train.card import CardSources
+    from train.evaluate import Evaluation, Subject
+    from train.rows import Row
+
+
+def evaluate_guard(adapter: str, data: Path | None, run_folder: Path | None, output: Path | None) -> Path:
+    """Evaluate a guard on one's own rows, or on the hard set and the run's test side; write the report.
+
+    Returns:
+        The report's folder.
+    """
+    from train.report import make_report, write_report  # noqa: PLC0415 - see the package's docstring
+    from train.run_dir import RunDir  # noqa: PLC0415
+
+    folder = open_adapter(adapter).path
+    run = RunDir(run_folder or Path("runs") / folder.name)
+    training = _rows_of(run, "train")
+    with gguf_scorer(adapter) as scored:
+        baselines = _baselines(training, scored)
+        evaluations = [
+            _evaluate(rows, subject, scored, baselines, training)
+            for subject, rows in _subjects(data, run, scored, _hard_rows(scored) if data is None else [])
+        ]
+    report_folder = output or folder
+    loss = run.loss if run.loss.is_file() else folder / "loss.jsonl"
+    write_report(make_report(folder, evaluations, loss if loss.is_file() and data is None else None), report_folder)
+    if data is None:
+        _store_accuracy(folder, evaluations[0])
+    return report_folder
+
+
+def card_sources(adapter: AdapterFolder) -> CardSources:
+    """What the card of an adapter is rendered from."""
+    from train.card import CardBase, CardSources  # noqa: PLC0415
+
+    base = adapter.packaged_base
+    named = adapter.guard["base"]
+    card_base = (
+        CardBase(title=str(named.get("hub") or named.get("folder")))
+        if base is None
+        else CardBase(title=base.title, hub_id=base.hub_id, licence=base.licence, licence_link=base.licence_link)
+    )
+    return CardSources(
+        guard=adapter.path / "guard.json",
+        report=adapter.path / "report.json",
+        run=adapter.path / "run.json",
+        base=card_base,
+        files=[
+            ("adapter_model.safetensors", "the LoRA adapter and the classification head, F16"),
+            ("guard.json", "labels, prompt, base and calibration"),
+            ("fold.safetensors", "hidden states that export folds the head with"),
+        ],
+        report_link="report.md",
+    )
+
+
+def _subjects(data: Path | None, run: object, scored: GgufScorer, hard: list[Row]) -> list[tuple[Subject, list[Row]]]:
+    from train.evaluate import Subject  # noqa: PLC0415
+    from train.rows import read_rows  # noqa: PLC0415
+
+    by = f"{scored.path.name}, SHA-256 {scored.sha256[:16]}"
+    if data is not None:
+        return [(Subject(name="own", title=data.name, scored_by=by), read_rows(data, scored.manifest.labels))]
+    subjects = [(Subject(name="hard", title="Hard set", scored_by=by, show_texts=True), hard)]
+    if test := _rows_of(run, "test"):
+        subjects.append((Subject(name="test", title="Test side of the generated rows", scored_by=by, show_texts=True), test))
+    return subjects
+
+
+def _evaluate(
+    rows: list[Row], subject: Subject, scored: GgufScorer, baselines: list[Baseline], training: list[Row]
+) -> Evaluation:
+    from train.evaluate import evaluate  # noqa: PLC0415
+
+    return evaluate(
+        rows,
+        subject=subject,
+        labels=scored.manifest.labels,
+        scorer=scored.scorer,
+        calibration=scored.manifest.calibration,
+        baselines=baselines,
+        training=training,
+    )
+
+
+def _baselines(training: list[Row], scored: GgufScorer) -> list[Baseline]:
+    from train.baselines import fit_baselines, topic_keywords  # noqa: PLC0415
+    from train.corpus import read_corpus  # noqa: PLC0415
+    from train.run import DATA  # noqa: PLC0415
+
+    if not training:
+        return []
+    corpus = DATA / "startrek"
+    keywords = (
+        topic_keywords(read_corpus(corpus, scored.manifest.labels).names, scored.manifest.topic)
+        if scored.manifest.topic == "Star Trek"
+        else frozenset()
+    )
+    return fit_baselines(training, scored.manifest.labels, keywords)
+
+
+def _hard_rows(scored: GgufScorer) -> list[Row]:
+    from train.hard import read_hard  # noqa: PLC0415
+    from train.run import DATA  # noqa: PLC0415
+
+    return read_hard(DATA / "startrek" / "hard", scored.manifest.labels)
+
+
+def _rows_of(run: object, side: str) -> list[Row]:
+    from train.generate import Side  # noqa: PLC0415
+    from train.rows import read_rows  # noqa: PLC0415
+    from train.run_dir import RunDir  # noqa: PLC0415
+
+    assert isinstance(run, RunDir)  # noqa: S101 - for the type checker
+    path = run.rows(Side(side))
+    return read_rows(path) if path.is_file() else []
+
+
+def _store_accuracy(folder: Path, evaluation: Evaluation) -> None:
+    from train.guard_file import update_guard_file  # noqa: PLC0415
+
+    update_guard_file(folder, {"accuracy": round(evaluation.overall.accuracy.share, 4)})

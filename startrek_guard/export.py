@@ -1,0 +1,83 @@
+"""``startrek-guard export``: from a trained guard to files that others serve, and the proof that they answer alike."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from startrek_guard.consoles import err, out
+from startrek_guard.guards import DEFAULT_GUARD, build, cache_folder, copy_whole, open_adapter
+
+if TYPE_CHECKING:
+    from export.build import AdapterFolder
+
+app = typer.Typer(no_args_is_help=True, help="Turn a trained guard into a GGUF and a Modelfile, and verify them.")
+
+GuardArgument = Annotated[str, typer.Argument(help="A shipped adapter's name or an adapter folder.")]
+
+
+@app.command()
+def gguf(
+    guard: GuardArgument = DEFAULT_GUARD,
+    output: Annotated[Path, typer.Option(help="Where the GGUF goes.")] = Path("ollama/startrek-guard.gguf"),
+    quantisation: Annotated[str, typer.Option(help="F16, Q8_0, Q6_K, Q5_K_M, Q4_K_M or Q4_0.")] = "Q4_0",
+    base: Annotated[Path | None, typer.Option(help="The base's GGUF or folder, if not what the adapter names.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say sizes, memory and time.")] = False,  # noqa: FBT002
+) -> None:
+    """Write the guard's GGUF, ready for `ollama create`."""
+    adapter = open_adapter(guard)
+    if dry_run:
+        from export.build import fold_adapter, open_base  # noqa: PLC0415 - see the package's docstring
+        from export.plan import plan_checkpoint  # noqa: PLC0415
+
+        folded, _ = fold_adapter(adapter, open_base(adapter, cache_folder(), base))
+        out.print(str(plan_checkpoint(folded)))
+        return
+    copy_whole(build(adapter, quantisation, base), output)
+    out.print(str(output))
+
+
+@app.command()
+def plan(config: Annotated[Path, typer.Argument(help="A Hugging Face config.json; no weights are needed.")]) -> None:
+    """Say what an export of a model of this shape would take: sizes, memory, time."""
+    from export.hf_config import read_config  # noqa: PLC0415
+    from export.plan import plan_config  # noqa: PLC0415
+
+    out.print(str(plan_config(read_config(config))))
+
+
+@app.command()
+def modelfile(
+    guard: GuardArgument = DEFAULT_GUARD,
+    output: Annotated[Path, typer.Option(help="Where it goes.")] = Path("ollama/Modelfile"),
+    gguf_path: Annotated[str, typer.Option("--gguf", help="What FROM says.")] = "./startrek-guard.gguf",
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the file is not current.")] = False,  # noqa: FBT002
+) -> None:
+    """Render the Ollama Modelfile from the same source as the GGUF."""
+    from export.atomic import replacing  # noqa: PLC0415
+    from export.modelfile import render_modelfile  # noqa: PLC0415
+
+    adapter = open_adapter(guard)
+    text = render_modelfile(adapter.manifest(), gguf_path, _licence_text(adapter))
+    if not check:
+        with replacing(output) as temporary:
+            temporary.write_text(text, "utf-8")
+    elif not output.is_file() or output.read_text("utf-8") != text:
+        err.print(f"{output} is not current: run startrek-guard export modelfile")
+        raise typer.Exit(1)
+
+
+@app.command()
+def manifest(guard: GuardArgument = DEFAULT_GUARD) -> None:
+    """Print a guard's manifest as JSON: labels, prompt, calibration."""
+    out.print(json.dumps(open_adapter(guard).manifest().to_metadata(), indent=2))
+
+
+def _licence_text(adapter: AdapterFolder) -> str:
+    base = adapter.packaged_base
+    if base is None:
+        return "The base model's licence applies to the weights. startrek-guard itself is MIT."
+    return f"{base.title}: {base.licence} {base.licence_link}".strip() + ". startrek-guard itself is MIT."

@@ -1,0 +1,109 @@
+"""Find the guard that a person names, and whatever asks it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from startrek_guard.consoles import err
+
+if TYPE_CHECKING:
+    from export.build import AdapterFolder
+    from guard.engines.base import Engine
+    from guard.manifest import GuardManifest
+
+DEFAULT_GUARD: Final = "gemma3_270m"
+"""The shipped adapter that is right more often."""
+
+ADAPTERS: Final = Path(__file__).parents[1] / "train" / "adapters"
+"""The adapters that ship."""
+
+GuardOption = Annotated[
+    str,
+    typer.Option(
+        help="A guard GGUF, an adapter folder, the name of a shipped adapter, ollama://HOST:PORT/MODEL, or "
+        "llama-server://HOST:PORT (which wants --guard-manifest).",
+        show_default=True,
+    ),
+]
+ManifestOption = Annotated[
+    Path | None,
+    typer.Option(help="For llama-server://: the guard's GGUF or guard.json, which it does not tell itself."),
+]
+
+
+def open_engine(guard: str, manifest: Path | None, threads: int | None) -> Engine:
+    """The engine that ``--guard`` names, not started."""
+    if guard.startswith("ollama://"):
+        from guard.engines.ollama import OllamaEngine  # noqa: PLC0415
+
+        address, _, model = guard.removeprefix("ollama://").partition("/")
+        if not model:
+            raise typer.BadParameter(f"{guard!r} names no model, wanted ollama://HOST:PORT/MODEL")
+        return OllamaEngine(f"http://{address}", model)
+    if guard.startswith("llama-server://"):
+        from guard.engines.llama_server import LlamaServerEngine  # noqa: PLC0415
+
+        if manifest is None:
+            raise typer.BadParameter("llama-server does not tell a guard's labels: name them with --guard-manifest")
+        return LlamaServerEngine(f"http://{guard.removeprefix('llama-server://')}", read_manifest(manifest))
+    from guard.engines.llama_cpp import LlamaCppEngine  # noqa: PLC0415
+
+    return LlamaCppEngine(guard_path(guard), threads=threads)
+
+
+def read_manifest(path: Path) -> GuardManifest:
+    from export.build import AdapterFolder  # noqa: PLC0415
+
+    return AdapterFolder.open(path.parent if path.is_file() else path).manifest()
+
+
+def guard_path(guard: str) -> Path:
+    """The GGUF that ``--guard`` names; an adapter's is built on first use."""
+    if guard.endswith(".gguf"):
+        return Path(guard)
+    return build(open_adapter(guard), "Q4_0", None)
+
+
+def open_adapter(name: str) -> AdapterFolder:
+    from export.build import AdapterFolder  # noqa: PLC0415
+
+    shipped = ADAPTERS / name
+    return AdapterFolder.open(shipped if "/" not in name and shipped.is_dir() else Path(name))
+
+
+def build(adapter: AdapterFolder, quantisation: str, base: Path | None) -> Path:
+    from export.build import build_guard  # noqa: PLC0415
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def show(stage: str, share: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=1.0)
+            progress.update(tasks[stage], completed=min(1.0, share))
+
+        return build_guard(adapter, cache_folder(), quantisation, base_path=base, progress=show)
+
+
+def cache_folder() -> Path:
+    """Where built guards are kept: ``STARTREK_GUARD_CACHE``, else below the XDG cache folder."""
+    named = os.environ.get("STARTREK_GUARD_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "startrek-guard"
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    from export.atomic import replacing  # noqa: PLC0415
+
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+

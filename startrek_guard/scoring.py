@@ -1,0 +1,48 @@
+"""Scores from the GGUF that ships, for the train commands: what is measured is what is served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from startrek_guard.guards import build, open_adapter
+
+if TYPE_CHECKING:
+    from guard.manifest import GuardManifest
+    from train.scoring import Scorer
+
+
+@dataclass(frozen=True)
+class GgufScorer:
+    """A running guard.
+
+    Attributes:
+        path: of the GGUF.
+        sha256: of it.
+        manifest: what it says of itself.
+        scorer: asks it.
+    """
+
+    path: Path
+    sha256: str
+    manifest: GuardManifest
+    scorer: Scorer
+
+
+@contextmanager
+def gguf_scorer(adapter: str, quantisation: str = "Q4_0") -> Iterator[GgufScorer]:
+    """The exported guard of an adapter, running inside this process for the length of the block."""
+    from guard.engines.llama_cpp import LlamaCppEngine  # noqa: PLC0415 - see the package's docstring
+    from train.scoring import prompt_scorer  # noqa: PLC0415
+
+    path = build(open_adapter(adapter), quantisation, None)
+    engine = LlamaCppEngine(path)
+    try:
+        manifest = engine.start_sync()
+        scorer = prompt_scorer(manifest.template, lambda prompts: list(engine.score_stream(prompts)))
+        yield GgufScorer(path, engine.fingerprint.removeprefix("sha256:"), manifest, scorer)
+    finally:
+        engine.close()

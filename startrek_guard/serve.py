@@ -1,0 +1,116 @@
+"""``startrek-guard serve``."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import os
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from startrek_guard.consoles import err
+from startrek_guard.guards import DEFAULT_GUARD, GuardOption, ManifestOption, open_engine
+
+if TYPE_CHECKING:
+    from guard.engines.base import Engine
+    from guard.manifest import GuardManifest
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on [11435]; 0 takes a free one.")] = None,
+    upstream: Annotated[
+        str | None,
+        typer.Option(help="URL of Ollama or llama-server, or 'embedded' [OLLAMA_HOST, else 127.0.0.1:11434]."),
+    ] = None,
+    guard: GuardOption = DEFAULT_GUARD,
+    guard_manifest: ManifestOption = None,
+    api: Annotated[str | None, typer.Option(help="ollama, llama-server or auto.")] = None,
+    profile: Annotated[str | None, typer.Option(help="public (strangers) or trusted (your own applications).")] = None,
+    allow_management: Annotated[
+        bool | None, typer.Option("--allow-management", help="Forward pull, create, delete and the like.")
+    ] = None,
+    shadow: Annotated[bool | None, typer.Option("--shadow", help="Judge and mark, but refuse nothing.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the in-process guard [physical cores].")] = None,
+) -> None:
+    """Stand before an Ollama-compatible API and refuse what is off topic."""
+    from gateway.channels import Profile  # noqa: PLC0415 - see the module's docstring
+    from gateway.routes import Api  # noqa: PLC0415
+    from gateway.settings import Settings  # noqa: PLC0415
+
+    environ = dict(os.environ)
+    embedded = (upstream or environ.get("STARTREK_GUARD_UPSTREAM")) == "embedded"
+    if embedded:
+        environ.pop("STARTREK_GUARD_UPSTREAM", None)
+        upstream = None
+    elif upstream is not None:
+        environ["STARTREK_GUARD_UPSTREAM"] = _url(upstream)
+    environ.pop("STARTREK_GUARD_CACHE", None)
+    settings = Settings.from_mapping(environ)
+    if profile is not None:
+        settings = settings.with_profile(_choice(Profile, profile, "--profile"))
+    changes: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "api": None if api is None else _choice(Api, api, "--api"),
+        "allow_management": allow_management,
+        "shadow": shadow,
+    }
+    settings = dataclasses.replace(settings, **{name: value for name, value in changes.items() if value is not None})
+    engine = open_engine(guard, guard_manifest, threads)
+    if not asyncio.run(_serve(settings, engine, embedded=embedded)):
+        raise typer.Exit(1)
+
+
+async def _serve(settings: Any, engine: Engine, *, embedded: bool) -> bool:
+    from gateway.app import create_app  # noqa: PLC0415
+    from gateway.embedded.server import serve_embedded  # noqa: PLC0415
+    from gateway.server import server_for  # noqa: PLC0415
+    from guard.engines.started import StartedEngine  # noqa: PLC0415
+
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(engine.aclose)
+        manifest = await engine.start()
+        if embedded:
+            url = await stack.enter_async_context(serve_embedded())
+            settings = dataclasses.replace(settings, upstream=url)
+        application = create_app(settings, StartedEngine(engine, manifest))
+        server = server_for(application, settings.host, settings.port)
+        announce = asyncio.create_task(_announce(server, settings, manifest, embedded=embedded))
+        try:
+            await server.serve()
+        finally:
+            announce.cancel()
+            await asyncio.gather(announce, return_exceptions=True)
+    return bool(server.started)
+
+
+async def _announce(server: Any, settings: Any, manifest: GuardManifest, *, embedded: bool) -> None:
+    """Say where the gateway is and what to try, once it answers."""
+    while not server.started:
+        await asyncio.sleep(0.05)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    url = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}"
+    before = "the embedded chat model" if embedded else settings.upstream
+    err.print(f"{manifest.name} guards {before} at [bold]{url}[/bold] (topic: {manifest.topic}). Ctrl-C stops it.")
+    if embedded:
+        err.print("Try:")
+        for prompt in ("Who is Spock?", "How do I boil an egg?"):
+            body = json.dumps(
+                {"model": "smollm2:135m", "stream": False, "messages": [{"role": "user", "content": prompt}]}
+            )
+            err.print(f"  curl -s {url}/api/chat -d '{body}'", highlight=False, soft_wrap=True)
+
+
+def _url(value: str) -> str:
+    return value if "://" in value or value.startswith("unix:") else f"http://{value}"
+
+
+def _choice(kind: Any, value: str, option: str) -> Any:
+    try:
+        return kind(value)
+    except ValueError:
+        raise typer.BadParameter(f"{option} {value!r}, wanted {' or '.join(kind)}") from None

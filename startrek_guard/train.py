@@ -1,0 +1,151 @@
+"""``startrek-guard train``: data, fine-tuning, calibration, evaluation, model card."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from startrek_guard.consoles import err, out
+from startrek_guard.guards import DEFAULT_GUARD, cache_folder, open_adapter
+
+if TYPE_CHECKING:
+    from guard.prompt import PromptTemplate
+    from train.model import Base
+    from train.recipe import Recipe
+
+app = typer.Typer(no_args_is_help=True, help="Generate data, fine-tune, calibrate, evaluate.")
+
+RecipeOption = Annotated[str, typer.Option("--recipe", help="A shipped recipe's name, or a TOML file.")]
+
+
+@app.command()
+def generate(
+    output: Annotated[Path, typer.Argument(help="Folder for train.jsonl, validation.jsonl, test.jsonl.")],
+    recipe: RecipeOption = DEFAULT_GUARD,
+    format_: Annotated[str, typer.Option("--format", help="'messages' (ours) or 'predecessor'.")] = "messages",
+) -> None:
+    """Compose the labelled rows of a recipe; the same seed gives the same rows."""
+    from train.rows import to_json, to_predecessor_json  # noqa: PLC0415 - see the package's docstring
+    from train.run import split_data  # noqa: PLC0415
+    from train.run_dir import write_json  # noqa: PLC0415
+
+    writers = {"messages": to_json, "predecessor": to_predecessor_json}
+    if format_ not in writers:
+        raise typer.BadParameter(f"--format {format_!r}, wanted {' or '.join(writers)}")
+    _, sides, report = split_data(_recipe(recipe))
+    for side, rows in sides.items():
+        # The predecessor's format has single prompts only; a conversation's last turn alone may have another label.
+        told = [row for row in rows if format_ == "messages" or len(row.turns) == 1]
+        _write_lines(output / f"{side}.jsonl", [writers[format_](row) for row in told])
+        out.print(f"{output / f'{side}.jsonl'}: {len(told)} rows")
+    write_json(output / "leakage.json", report)
+
+
+@app.command()
+def run(
+    recipe: RecipeOption = DEFAULT_GUARD,
+    output: Annotated[Path | None, typer.Option(help="The run's folder [runs/RECIPE].")] = None,
+    base: Annotated[Path | None, typer.Option(help="The base's GGUF or folder, if not what the recipe names.")] = None,
+    merged: Annotated[Path | None, typer.Option(help="Save the merged model as a Hugging Face folder, too.")] = None,
+) -> None:
+    """Fine-tune; an interrupted run goes on where it stopped."""
+    # On shared cores the threads of a matrix product must not spin while they wait for each other: many times slower.
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    from train.run import run_recipe  # noqa: PLC0415
+    from train.run_dir import RunDir  # noqa: PLC0415
+
+    loaded = _recipe(recipe)
+    source, template = _base(loaded, base)
+    folder = RunDir(output or Path("runs") / loaded.name)
+    run_recipe(loaded, folder, source, template, merged_folder=merged, say=err.print)
+
+
+@app.command("calibrate")
+def calibrate_guard(
+    adapter: Annotated[str, typer.Argument(help="A shipped adapter's name or an adapter folder.")],
+    data: Annotated[Path, typer.Option(help="Validation rows, never trained on: JSON Lines.")],
+    max_false_block: Annotated[
+        float | None, typer.Option(help="At most this share of on-topic prompts is refused; none: most balanced.")
+    ] = 0.01,
+    uncertain_share: Annotated[float, typer.Option(help="Share of rows next to the threshold that are uncertain.")] = 0.0,
+    uncertain_decision: Annotated[str, typer.Option(help="What is done with them: block, allow or flag.")] = "block",
+) -> None:
+    """Fit temperature and threshold to a promise, and store them with the guard."""
+    from guard.calibration import Decision  # noqa: PLC0415
+    from startrek_guard.scoring import gguf_scorer  # noqa: PLC0415
+    from train.calibrate import Aim, calibrate, describe, store_calibration  # noqa: PLC0415
+    from train.guard_file import labels_of  # noqa: PLC0415
+    from train.rows import read_rows, sha256_of  # noqa: PLC0415
+
+    if uncertain_decision not in set(Decision):
+        raise typer.BadParameter(f"--uncertain-decision {uncertain_decision!r}, wanted {' or '.join(Decision)}")
+    folder = open_adapter(adapter).path
+    aim = Aim(
+        max_false_block=max_false_block,
+        uncertain_share=uncertain_share,
+        uncertain_decision=Decision(uncertain_decision),
+    )
+    labels = labels_of(folder)
+    with gguf_scorer(adapter) as scored:
+        fit = calibrate(read_rows(data, labels), labels, scored.scorer, aim)
+    store_calibration(folder, fit, sha256_of([data]))
+    out.print(describe(fit))
+
+
+@app.command()
+def evaluate(
+    adapter: Annotated[str, typer.Argument(help="A shipped adapter's name or an adapter folder.")] = DEFAULT_GUARD,
+    data: Annotated[Path | None, typer.Option(help="One's own labelled rows [the hard set and the test side].")] = None,
+    run_folder: Annotated[Path | None, typer.Option("--run", help="The run's folder, for baselines and its test side.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder of the report [the adapter's].")] = None,
+) -> None:
+    """Measure the guard as it ships, by slice and beside baselines; writes report.md, report.json and plots."""
+    from startrek_guard.evaluation import evaluate_guard  # noqa: PLC0415
+
+    folder = evaluate_guard(adapter, data, run_folder, output)
+    out.print(str(folder / "report.md"))
+
+
+@app.command()
+def card(
+    adapter: Annotated[str, typer.Argument(help="A shipped adapter's name or an adapter folder.")] = DEFAULT_GUARD,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the card is not current.")] = False,  # noqa: FBT002
+) -> None:
+    """Render the model card, README.md of the adapter folder, from what was measured."""
+    from startrek_guard.evaluation import card_sources  # noqa: PLC0415
+    from train.card import CARD_FILE, check_card, write_card  # noqa: PLC0415
+
+    opened = open_adapter(adapter)
+    target = opened.path / CARD_FILE
+    if check:
+        check_card(card_sources(opened), target)
+        return
+    write_card(card_sources(opened), target)
+    out.print(str(target))
+
+
+def _recipe(name: str) -> Recipe:
+    from train.recipe import load_recipe  # noqa: PLC0415
+
+    return load_recipe(name)
+
+
+def _base(recipe: Recipe, path: Path | None) -> tuple[Base, PromptTemplate]:
+    """The weights that a recipe starts from, layers and vocabulary cut, and the prompt's marks for them."""
+    from export.training_base import training_base  # noqa: PLC0415
+    from train.model import base_in  # noqa: PLC0415
+
+    keep_list = None if recipe.base.vocabulary is None else recipe.folder / recipe.base.vocabulary
+    named = {"package": recipe.base.package, "folder": recipe.base.folder, "hub": recipe.base.hub}
+    found, template = training_base(named, cache_folder(), path, recipe.base.layers, keep_list)
+    return base_in(found), template
+
+
+def _write_lines(path: Path, lines: list[str]) -> None:
+    from export.atomic import replacing  # noqa: PLC0415
+
+    with replacing(path) as temporary:
+        temporary.write_text("".join(line + "\n" for line in lines), "utf-8")
