@@ -143,7 +143,8 @@ def fit_temperature(on_topic: Bools, differences: Floats) -> float:
     low, high = 1 / TEMPERATURES[1], 1 / TEMPERATURES[0]
     for _ in range(60):
         middle = (low + high) / 2
-        slope = float(np.mean((_scores(differences, 1 / middle) - targets) * differences))
+        probabilities = (1 + np.tanh(differences * middle / 2)) / 2
+        slope = float(np.mean((probabilities - targets) * differences))
         low, high = (middle, high) if slope < 0 else (low, middle)
     return 2 / (low + high)
 

@@ -114,15 +114,18 @@ def _negates(other: str, name: str) -> bool:
 
 
 def _iterate(path: Path, labels: Labels | None) -> Iterator[Row]:
-    with path.open(encoding="utf-8") as lines:
+    # Read as bytes: a file opened as text is decoded ahead, and could not say which line is no UTF-8.
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 yield _parse(path, number, line, labels)
 
 
-def _parse(path: Path, number: int, line: str, labels: Labels | None) -> Row:
+def _parse(path: Path, number: int, line: bytes, labels: Labels | None) -> Row:
     try:
-        shape = json.loads(line)
+        shape = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise DataError(path, number, f"is no UTF-8: {error}") from error
     except ValueError as error:
         raise DataError(path, number, f"is no JSON: {error}") from error
     if not isinstance(shape, dict):
@@ -134,6 +137,8 @@ def _parse(path: Path, number: int, line: str, labels: Labels | None) -> Row:
     turns = _turns(path, number, shape)
     if not turns[-1].text.strip():
         raise DataError(path, number, "has an empty text")
+    if any("\ud800" <= character <= "\udfff" for turn in turns for character in turn.text):
+        raise DataError(path, number, "has text that is no Unicode: a lone surrogate")
     rest = {key: str(shape[key]) for key in ("slice", "group", "source") if key in shape}
     return Row(turns, label, **rest)
 
