@@ -1,0 +1,76 @@
+"""Shipped recipes load; a mistake in one is named with its table and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from train.errors import RecipeError
+from train.recipe import RECIPES, load_recipe
+
+TABLES = '[base]\nfolder = "x"\n[data]\ntopic = "bees"\n'
+
+
+def _recipe(folder: Path, text: str) -> str:
+    path = folder / "own.toml"
+    path.write_text(text, "utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES.glob("*.toml")))
+def test_a_shipped_recipe_loads(name: str) -> None:
+    """And the files that it names are there."""
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.text == (RECIPES / f"{name}.toml").read_text("utf-8")
+    if recipe.base.vocabulary is not None:
+        assert (recipe.folder / recipe.base.vocabulary).is_file()
+
+
+@pytest.mark.parametrize("name", ["qwen3_8b", "qwen3_4b", "qwen3_0_6b"])
+def test_the_predecessors_hyperparameters_are_kept(name: str) -> None:
+    """As its model card says them."""
+    recipe = load_recipe(name)
+    training, lora = recipe.training, recipe.lora
+    assert (training.epochs, training.batch_rows, training.accumulation_steps) == (3, 2, 16)
+    assert (training.learning_rate, training.max_length_tokens) == (2e-4, 512)
+    assert training.precision in {"bf16", "fp16"}
+    assert (lora.rank, lora.alpha, lora.dropout) == (16, 32, 0.05)
+
+
+def test_what_a_recipe_leaves_out_has_its_default(tmp_path: Path) -> None:
+    """An integer will do for a fraction."""
+    recipe = load_recipe(_recipe(tmp_path, TABLES + "[training]\nepochs = 2\n"))
+    assert (recipe.training.epochs, recipe.training.batch_rows, recipe.lora.rank) == (2, 32, 16)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (TABLES + "[extra]\n", "unknown table 'extra'"),
+        (TABLES + "[lora]\nranks = 3\n", r"\[lora\] has no 'ranks', wanted one of rank, alpha"),
+        (TABLES + '[lora]\nrank = "3"\n', r"\[lora\] rank is '3', wanted int"),
+        (TABLES + "[lora]\nrank = true\n", r"\[lora\] rank is True, wanted int"),
+        (TABLES + "[lora]\nrank = 3.5\n", r"\[lora\] rank is 3.5, wanted int"),
+        (TABLES + '[lora]\ntarget_modules = "q_proj"\n', r"target_modules is 'q_proj', wanted tuple"),
+        (TABLES + '[training]\nprecision = "int8"\n', "precision 'int8', wanted one of fp32, bf16, fp16"),
+        (TABLES + "[training]\nepochs = 0\n", "are positive"),
+        ('[base]\n[data]\ntopic = "bees"\n', "names no model"),
+        ('[base]\nfolder = "x"\nhub = "y"\n[data]\ntopic = "bees"\n', "names folder and hub"),
+        ('[base]\nfolder = "x"\n', "wants either a topic or files"),
+        ('[base]\nfolder = "x"\n[data]\ntopic = "a"\nfiles = ["b"]\n', "wants either a topic or files"),
+        ('[base]\nfolder = "x"\n[data]\ntopic = "a"\ntest_share = 0.6\n', "lie between 0 and 0.5"),
+        ("[base\n", r"own\.toml"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, text: str, problem: str) -> None:
+    """Before anything is trained."""
+    with pytest.raises(RecipeError, match=problem):
+        load_recipe(_recipe(tmp_path, text))
+
+
+def test_an_unknown_name_lists_those_that_ship() -> None:
+    """A typo is found at once."""
+    with pytest.raises(RecipeError, match=r"no recipe 'gemma4'.*shipped are .*gemma3_270m"):
+        load_recipe("gemma4")

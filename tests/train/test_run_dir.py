@@ -1,0 +1,57 @@
+"""A run that was started with something else, or is complete, is not touched."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from train.errors import RunError
+from train.run_dir import RunDir, commit, versions, write_json
+
+
+def test_a_run_is_begun_and_begun_again(tmp_path: Path) -> None:
+    """With the same recipe and data it goes on."""
+    run = RunDir(tmp_path / "run")
+    run.begin("recipe", "hash")
+    run.begin("recipe", "hash")
+    assert json.loads(run.started.read_text("utf-8")) == {"recipe": "recipe", "data_sha256": "hash"}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "data", "problem"), [("other", "hash", "another recipe"), ("recipe", "x", "another data")]
+)
+def test_a_changed_run_is_not_resumed(tmp_path: Path, recipe: str, data: str, problem: str) -> None:
+    """It says what changed, and nothing is overwritten."""
+    run = RunDir(tmp_path)
+    run.begin("recipe", "hash")
+    before = run.started.read_bytes()
+    with pytest.raises(RunError, match=problem):
+        run.begin(recipe, data)
+    assert run.started.read_bytes() == before
+
+
+def test_a_complete_run_is_not_overwritten(tmp_path: Path) -> None:
+    """``run.json`` marks it."""
+    run = RunDir(tmp_path)
+    run.begin("recipe", "hash")
+    write_json(run.record, {})
+    with pytest.raises(RunError, match="holds a complete run"):
+        run.begin("recipe", "hash")
+
+
+def test_a_json_file_is_replaced_whole(tmp_path: Path) -> None:
+    """A value that is no JSON leaves the old file as it was."""
+    path = tmp_path / "new" / "file.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert json.loads(path.read_text("utf-8")) == {"a": 1}
+    assert [p.name for p in path.parent.iterdir()] == ["file.json"]
+
+
+def test_a_record_knows_versions_and_commit() -> None:
+    """Of what decides a run's numbers."""
+    assert versions()["torch"]
+    assert commit()
