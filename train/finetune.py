@@ -58,7 +58,9 @@ def finetune(  # noqa: PLR0913 - a stage takes what it needs by name
         data_collator=DataCollatorWithPadding(encoder.tokenizer, pad_to_multiple_of=8),
     )
     last = last_checkpoint(checkpoints)
-    result = trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    # Autocast chooses the precision; PEFT's own cast to float32 before it is work undone a line later.
+    with disable_input_dtype_casting(model, active=mixed):
+        result = trainer.train(resume_from_checkpoint=None if last is None else str(last))
     if not math.isfinite(result.training_loss):
         raise RunError(f"training diverged: its mean loss is {result.training_loss}; lower the learning rate")
     log = [{k: float(v) for k, v in entry.items()} for entry in trainer.state.log_history if "loss" in entry]
