@@ -31,12 +31,15 @@ _ALWAYS: Final = str.maketrans(
 )
 _LEET: Final = str.maketrans("0134578@$", "oieastbas")
 
+_ASCII_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _STACKED_MARKS: Final = re.compile(r"([^\W\d_])[\u0300-\u036f]{2,}")
 _SPACED_LETTERS: Final = re.compile(r"(?<![^\W_])(?:[^\W\d_]([ .\-_*|/]))(?:[^\W\d_]\1){2,}[^\W\d_](?![^\W_])")
 _WIDE_GAP: Final = re.compile(r"[ \t]{2,}")
 _STRETCHED: Final = re.compile(r"([^\W\d_])\1{3,}")
-_LEET_WORD: Final = re.compile(r"(?<![\w@$])(?=[\w@$]*[a-zA-Z])[a-zA-Z]*(?:[0134578@$]{1,2}[a-zA-Z]+)+[0134578@$]?(?![\w@$])")
+_LEET_RUN: Final = re.compile(r"[\w@$]+(\.\w)?")
+_LEET_INSIDE: Final = re.compile(r"[a-zA-Z][0134578@$]{1,2}[a-zA-Z]")
+_LEET_WORD: Final = re.compile(r"(?=[^a-zA-Z]*[a-zA-Z])[0134578@$]{0,2}(?:[a-zA-Z]+[0134578@$]{1,2})*[a-zA-Z]*")
 _BASE64: Final = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}={0,2}(?![A-Za-z0-9+/_=-])")
 _HEXADECIMAL: Final = re.compile(r"(?<!\w)(?:0x)?(?:[0-9a-fA-F]{2}[ :]?){8,}(?!\w)")
 _BINARY: Final = re.compile(r"(?<!\w)(?:[01]{8}\s?){4,}(?!\w)")
@@ -71,13 +74,18 @@ def normalise(text: str) -> str:
 
 
 def _fold(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text.translate(_ALWAYS))
-    text = "".join(_visible(character) for character in text)
-    text = unicodedata.normalize("NFC", _STACKED_MARKS.sub(r"\1", unicodedata.normalize("NFD", text)))
-    text = _fold_homoglyphs(text)
+    # Most texts are ASCII, where controls are all there is to fold; the way of the others takes as long as all else.
+    text = _ASCII_CONTROL.sub(" ", text) if text.isascii() else _fold_unicode(text)
     text = _join_spaced_letters(text)
     text = _STRETCHED.sub(r"\1\1", text)
     return _fold_leet(text)
+
+
+def _fold_unicode(text: str) -> str:
+    text = unicodedata.normalize("NFKC", text.translate(_ALWAYS))
+    text = "".join(_visible(character) for character in text)
+    text = unicodedata.normalize("NFC", _STACKED_MARKS.sub(r"\1", unicodedata.normalize("NFD", text)))
+    return _fold_homoglyphs(text)
 
 
 def _visible(character: str) -> str:
@@ -119,11 +127,22 @@ def _join_spaced_letters(text: str) -> str:
 
 
 def _fold_leet(text: str) -> str:
-    """Fold ``sp0ck``-like words, if at least two (or most) of the words are so: one alone may be a name."""
-    matches = list(_LEET_WORD.finditer(text))
-    if not matches or (len(matches) < 2 and len(text.split()) > 2):
+    """Fold ``sp0ck``-like words, if at least two (or most) of the words are so: one alone may be a name.
+
+    Only digits between letters say that a text is so written (``8am``, ``5V`` and ``mp3`` are not); where it is,
+    those at a word's ends are folded too.
+    """
+    if not _LEET_INSIDE.search(text):
         return text
-    return _LEET_WORD.sub(lambda match: match.group().translate(_LEET), text)
+    count = sum(_is_leet(run) and _LEET_INSIDE.search(run.group()) is not None for run in _LEET_RUN.finditer(text))
+    if count == 0 or (count < 2 and len(text.split()) > 2):
+        return text
+    return _LEET_RUN.sub(lambda run: run.group().translate(_LEET) if _is_leet(run) else run.group(), text)
+
+
+def _is_leet(run: re.Match[str]) -> bool:
+    """Whether a run mixes letters with a few digits that pass for letters, and is no part of an address."""
+    return run.group(1) is None and _LEET_WORD.fullmatch(run.group()) is not None
 
 
 def _decode(text: str) -> str:
