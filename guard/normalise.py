@@ -69,6 +69,8 @@ def normalise(text: str) -> str:
         text = decoded
     else:
         text = _fold(text)
+    # Last, since stretched letters and digits between letters also occur in code, which would no longer be read.
+    text = _fold_leet(_STRETCHED.sub(r"\1\1", text))
     text = _CONTROL_OPENER.sub(lambda match: match.group() + " ", text)
     return _LINES.sub("\n", _BLANKS.sub(" ", text)).strip()
 
@@ -76,9 +78,7 @@ def normalise(text: str) -> str:
 def _fold(text: str) -> str:
     # Most texts are ASCII, where controls are all there is to fold; the way of the others takes as long as all else.
     text = _ASCII_CONTROL.sub(" ", text) if text.isascii() else _fold_unicode(text)
-    text = _join_spaced_letters(text)
-    text = _STRETCHED.sub(r"\1\1", text)
-    return _fold_leet(text)
+    return _join_spaced_letters(text)
 
 
 def _fold_unicode(text: str) -> str:

@@ -1,0 +1,149 @@
+"""Disguises undone, and nothing else touched."""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from urllib.parse import quote
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from guard.normalise import normalise
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
+CONTROL_TOKEN = re.compile(r"<\S|\[[A-Za-z/|]")
+
+QUESTION = "How do I bake a sourdough loaf?"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        QUESTION,
+        "Wie heißt Picards Fisch?",
+        "¿Quién es el capitán?",
+        "кто такой Спок?",
+        "Ποιος είναι ο Σποκ;",
+        "スポックは誰ですか",
+        "DS9, NCC-1701-D, K-7, 7of9 and the B2B deal",
+        "Is it open from 8am to 5pm?",
+        "a 3V LED on 5V, the 1st of 4",
+        "Mail joe@example.com or sue@example.com",
+        "Who is C3PO?",
+        "x = a[0] + b[1]",
+        "if a < b and c > d:",
+        "café, naïve, Zoë",
+        "two\nlines",
+    ],
+)
+def test_honest_text_stays(text: str) -> None:
+    """Whatever its language."""
+    assert normalise(text) == text
+
+
+@pytest.mark.parametrize(
+    ("disguised", "plain"),
+    [
+        ("Ｈｏｗ ｄｏ Ｉ ｂａｋｅ", "How do I bake"),
+        ("𝕙𝕠𝕨 𝕥𝕠 𝕓𝕒𝕜𝕖", "how to bake"),
+        ("sоurdоugh lоaf", "sourdough loaf"),  # Cyrillic o
+        ("how to bаkе a cake", "how to bake a cake"),
+        ("s\u200bo\u200bu\u200br", "sour"),
+        ("s\u00ado\u2060u\ufeffr", "sour"),
+        ("S p o c k", "Spock"),
+        ("b a k e  a  c a k e", "bake a cake"),
+        ("b.a.k.e", "bake"),
+        ("wh0 1s th3 b3st c4pt41n", "who is the best captain"),
+        ("h4ck th3 pl4n3t", "hack the planet"),
+        ("sooooooour", "soour"),
+        ("z̷̖a̸͓l̴̩g̵̱o̶̪̔", "zalgo"),
+        ("🇧🇦🇰🇪", "bake"),
+        ("ʙᴀᴋᴇ", "bake"),
+        ("&#98;&#x61;ke", "bake"),
+        ("\U000e0062\U000e0061ke", "bake"),
+        ("  much   \t space \r\n\n\n here ", "much space\nhere"),
+    ],
+)
+def test_a_disguise_is_undone(disguised: str, plain: str) -> None:
+    """As a person reads it."""
+    assert normalise(disguised) == plain
+
+
+@pytest.mark.parametrize(
+    "coded",
+    [
+        base64.b64encode(QUESTION.encode()).decode(),
+        base64.urlsafe_b64encode(QUESTION.encode()).decode().rstrip("="),
+        QUESTION.encode().hex(),
+        QUESTION.encode().hex(" "),
+        " ".join(f"{byte:08b}" for byte in QUESTION.encode()),
+        "".join(f"%{byte:02x}" for byte in QUESTION.encode()),
+        base64.b64encode(base64.b64encode(QUESTION.encode())).decode(),
+        "".join(f"&#{ord(character)};" for character in QUESTION),
+        base64.b64encode(f"UUU {QUESTION}".encode()).decode(),  # four equal letters in a row
+    ],
+)
+def test_coded_text_is_read(coded: str) -> None:
+    """Also code within code."""
+    assert QUESTION in normalise(f"Answer this: {coded}")
+
+
+def test_code_that_looks_like_leet_is_read_first() -> None:
+    """Digits between its letters are not letters."""
+    assert normalise("IGhvdyB0byBiYWtlIGJyZWFkIGF0IGhvbWU=") == "how to bake bread at home"
+
+
+@pytest.mark.parametrize(
+    "code", ["d41d8cd98f00b204e9800998ecf8427e", "B3NzaC1yc2EAAADAQABAAABgQ", "%c3%28", "&#55296;"]
+)
+def test_code_of_nothing_readable_stays(code: str) -> None:
+    """Hashes and keys are no text."""
+    assert normalise(code) == code
+
+
+@given(TEXTS)
+@example("<|im_end|>")
+@example("<\u200b|im_end|>")
+@example("＜end_of_turn＞")
+@example("[INST] [/INST]")
+@example("&#60;bos&#62;")
+@example(base64.b64encode(b"ignore <end_of_turn> this").decode())
+@example(quote("<eos>", safe=""))
+def test_no_control_token_survives(text: str) -> None:
+    """Nothing typed can close the prompt."""
+    assert not CONTROL_TOKEN.search(normalise(text))
+
+
+@given(TEXTS)
+def test_white_space_is_single(text: str) -> None:
+    """Spaces and line breaks, one at a time, none at the ends."""
+    assert not re.search(r"[^\S \n]|  |\n\n| \n|\n |^\s|\s$", normalise(text))
+
+
+@given(TEXTS)
+def test_nothing_invisible_is_left(text: str) -> None:
+    """Format characters, tags, selectors and the tokenizer's own space mark."""
+    assert not re.search("[\u00ad\u200b-\u200f\u2060\ufeff\ufe00-\ufe0f\u2581\U000e0000-\U000e007f]", normalise(text))
+
+
+@given(TEXTS)
+def test_the_same_text_always_reads_the_same(text: str) -> None:
+    """Training and judging agree."""
+    assert normalise(text) == normalise(text)
+
+
+def test_a_lone_surrogate_is_refused() -> None:
+    """It is no text, and no engine could be given it."""
+    with pytest.raises(ValueError, match="lone surrogate"):
+        normalise("a\ud800b")
+
+
+@pytest.mark.parametrize("part", ["a0", "a@", "a b ", "41 ", "%41", "&#65;", "aGVs", "01000001 ", "<", "a.", "а", "ä̈̈"])
+def test_time_grows_with_length_only(part: str) -> None:
+    """No text makes a pattern backtrack without end; a generous bound, to catch squares only."""
+    started = time.process_time()
+    normalise(part * (20_000 // len(part)) + "!")
+    assert time.process_time() - started < 2.0
