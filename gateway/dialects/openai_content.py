@@ -1,0 +1,171 @@
+"""What OpenAI's dialects share: the contents of messages and items, read into texts and media."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.channels import Channel
+from gateway.content import objects, string
+from gateway.conversation import ChannelUse
+from gateway.errors import BadRequestError
+from gateway.intake import JsonObject, strings
+
+_TEXT_PARTS: Final[Mapping[str, str]] = {
+    "text": "text",
+    "input_text": "text",
+    "output_text": "text",
+    "summary_text": "text",
+    "reasoning_text": "text",
+    "refusal": "refusal",
+}
+"""Types of parts that are text, and the key that has it."""
+
+_MEDIA_PARTS: Final[Mapping[str, Channel]] = {
+    "image_url": Channel.IMAGES,
+    "input_image": Channel.IMAGES,
+    "input_video": Channel.IMAGES,
+    "input_audio": Channel.AUDIO,
+}
+"""Types of parts that can't be read, in OpenAI's, Ollama's and llama-server's spelling."""
+
+CONTENT_KEYS: Final = frozenset(
+    {"role", "content", "type", "text", "refusal", "name", "id", "call_id", "tool_call_id", "index", "status", "phase"}
+    | {"image_url", "input_image", "input_audio", "input_video", "file_id", "url", "data", "detail", "format"}
+    | {"reasoning", "reasoning_content", "thinking", "tool_calls", "function_call", "function", "arguments", "custom"}
+    | {"input", "output", "summary", "encrypted_content", "namespace", "action", "annotations", "audio", "logprobs"}
+)
+"""Keys of messages, items and parts (ollama/openai/openai.go, responses.go; llama.cpp tools/server/server-chat.cpp)."""
+
+_WORDS: Final = CONTENT_KEYS | frozenset(
+    {"none", "minimal", "low", "medium", "high", "xhigh", "max", "auto", "concise", "detailed", "default", "flex"}
+    | {"priority", "scale", "disabled", "enabled", "deepseek", "deepseek-legacy", "true", "false", "effort", "summary"}
+    | {"generate_summary", "enable_thinking", "tool", "user", "assistant", "message", "reasoning", "function_call"}
+    | {"function_call_output", "web_search_call", "completed", "in_progress", "incomplete", "commentary", "search"}
+    | {"final_answer", "query", "queries", "output_text", "input_text", "summary_text", "reasoning_text", "required"}
+)
+"""Names and values of the API itself, which say nothing about a topic."""
+
+_ID_KEYS: Final = frozenset({"id", "call_id", "tool_call_id"})
+_ID: Final = re.compile(r"[A-Za-z0-9]{1,64}(?:[_.:-][A-Za-z0-9]{1,64})?|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""Some templates write the ids of calls into the prompt, so an id of several words is read as text."""
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a message says.
+
+    Attributes:
+        texts: in order, without empty ones.
+        media: the places in it that can't be read.
+    """
+
+    texts: tuple[str, ...] = ()
+    media: tuple[ChannelUse, ...] = ()
+
+
+def read_content(item: JsonObject, key: str, where: str) -> Content:
+    """The content at ``key``: null, a string, or an array of parts.
+
+    Raises:
+        BadRequestError: if it is something else, or has a part of an unknown type.
+    """
+    if not isinstance(item.get(key), list):
+        text = string(item, key, f"{where}.{key}")
+        return Content((text,) if text else ())
+    parts = objects(item, key, f"{where}.{key}")
+    read = [_part(part, f"{where}.{key}[{index}]") for index, part in enumerate(parts)]
+    return Content(
+        tuple(text for part in read for text in part.texts),
+        tuple(use for part in read for use in part.media),
+    )
+
+
+def _part(part: JsonObject, where: str) -> Content:
+    kind = string(part, "type", f"{where}.type")
+    if kind in _TEXT_PARTS:
+        key = _TEXT_PARTS[kind]
+        text = string(part, key, f"{where}.{key}")
+        return Content((text,) if text else ())
+    if kind in _MEDIA_PARTS:
+        _check_enclosed(part, where)
+        return Content(media=(ChannelUse(_MEDIA_PARTS[kind], where),))
+    raise BadRequestError(f"{where}.type is unknown, wanted text, an image or audio")
+
+
+def _check_enclosed(part: JsonObject, where: str) -> None:
+    """Refuse media that the upstream would fetch: from inside its network, and only after we have looked.
+
+    llama-server fetches ``http`` and reads ``file`` addresses (tools/server/server-common.cpp, ``handle_media``);
+    base64 has no colon.
+    """
+    for text in strings(part):
+        if ":" in text[:64] and not text.startswith("data:"):
+            raise BadRequestError(f"{where} is not enclosed, wanted a data: URL")
+
+
+def told(value: object, key: str = "") -> Iterator[str]:
+    """Every text of a JSON value that a template may show, names of the API and plain ids left out.
+
+    Args:
+        value: any.
+        key: under which it stands.
+
+    Raises:
+        BadRequestError: if the arguments of a call are JSON that can't be read in exactly one way.
+    """
+    if isinstance(value, str):
+        yield from _told_string(value, key)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from (name,) if name.strip() and name not in _WORDS else ()
+            yield from told(inner, name)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from told(inner, key)
+
+
+def told_beside(item: JsonObject, read: Iterable[str], where: str) -> tuple[str, ...]:
+    """All that ``told`` finds in an item beside the keys in ``read``, as one text.
+
+    Raises:
+        BadRequestError: if its calls are no array.
+    """
+    unread = {key: value for key, value in item.items() if key not in set(read)}
+    if not isinstance(unread.get("tool_calls", []), list | None):
+        raise BadRequestError(f"{where}.tool_calls has the wrong type, wanted an array")
+    text = "\n".join(told(unread))
+    return (text,) if text else ()
+
+
+def _told_string(text: str, key: str) -> Sequence[str]:
+    if key == "arguments":
+        return tuple(_decoded(text))
+    is_plain = text in _WORDS or not text.strip() or (key in _ID_KEYS and _ID.fullmatch(text))
+    return () if is_plain else (text,)
+
+
+def _decoded(arguments: str) -> Iterable[str]:
+    r"""The texts of a call's arguments, which are JSON in a string: ``\u0065`` in them is an ``e`` to the model."""
+    try:
+        found = list(strings(json.loads(arguments, object_pairs_hook=_pairs)))
+    except json.JSONDecodeError:
+        found = [arguments]
+        readable = "\\u" not in arguments
+    except (ValueError, RecursionError, MemoryError):
+        readable = False
+    else:
+        readable = not any(_SURROGATE.search(text) for text in found)
+    if not readable:
+        raise BadRequestError("the arguments of a tool call are not well-formed JSON")
+    return [text for text in found if text.strip()]
+
+
+def _pairs(pairs: list[tuple[str, object]]) -> list[object]:
+    """An object's names and values, those of duplicate names too: parsers differ about which of them counts."""
+    return [item for pair in pairs for item in pair]
