@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -14,6 +14,7 @@ from anyio import to_thread
 
 from gateway.cache import VerdictCache, cache_key
 from gateway.scheduler import Scheduler
+from gateway.together import together
 from guard.manifest import GuardManifest
 from guard.prompt import Role, Turn, render_prompts
 from guard.verdict import Verdict, judge
@@ -70,15 +71,7 @@ class Judge:
             GatewayError: if there is none on any of them.
         """
         requester = object()
-        if len(texts) <= 1:
-            return [await self._verdict(text, requester) for text in texts]
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._verdict(text, requester)) for text in texts]
-        except ExceptionGroup as failures:
-            # One failure is as good as all: there is no verdict.
-            raise _first(failures) from None
-        return [task.result() for task in tasks]
+        return await together([partial(self._verdict, text, requester) for text in texts])
 
     async def _verdict(self, text: Text, requester: object) -> Verdict:
         prompts = await self._render(text)
@@ -97,13 +90,6 @@ class Judge:
         if len(text.text) < THREAD_FROM_BYTES:
             return render_prompts(turns, self.manifest.template)
         return await to_thread.run_sync(render_prompts, turns, self.manifest.template)
-
-
-def _first(group: ExceptionGroup[Exception]) -> Exception:
-    error: Exception = group
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _fingerprint(manifest: GuardManifest, engine_name: str) -> bytes:

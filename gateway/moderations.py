@@ -5,19 +5,19 @@ https://platform.openai.com/docs/api-reference/moderations
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from gateway.content import string
 from gateway.errors import BadRequestError, TooLongError
 from gateway.framing import compact_json
 from gateway.intake import JsonObject, KeyRules, RawBody, decoded, read_object
-from gateway.moderation import Moderator
 from gateway.services import Services, new_nonce
 from gateway.settings import Settings
 from gateway.styles import JSON, Answer
+from gateway.together import together
 from guard.calibration import Decision
 from guard.prompt import Role, Turn
 from guard.verdict import Verdict
@@ -36,7 +36,7 @@ async def moderations(services: Services, body: RawBody) -> Answer:
     """
     texts = _texts(read_object(decoded(body, zstd=False), _KEYS).get("input"))
     _check_bounds(texts, services.settings)
-    verdicts = await _verdicts(services.moderator, texts)
+    verdicts = await together([partial(services.moderator.verdict, [Turn(Role.USER, text)]) for text in texts])
     answer = {
         "id": f"modr-{new_nonce()}",
         "model": services.moderator.manifest.name,
@@ -74,16 +74,6 @@ def _check_bounds(texts: Sequence[str], settings: Settings) -> None:
             f"{len(texts)} texts of {size} bytes to judge, this gateway judges {settings.max_judged_texts} texts of "
             f"{settings.max_judged_bytes} bytes at the most"
         )
-
-
-async def _verdicts(moderator: Moderator, texts: Sequence[str]) -> list[Verdict]:
-    """All are asked for at once; one failure is as good as all."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(moderator.verdict([Turn(Role.USER, text)])) for text in texts]
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]
 
 
 def _result(verdict: Verdict) -> JsonObject:
