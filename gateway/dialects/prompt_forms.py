@@ -56,7 +56,9 @@ def opaque_prompt_uses(prompts: Sequence[Prompt], where: str) -> Iterable[Channe
     if any(prompt.token_ids for prompt in prompts):
         yield ChannelUse(Channel.TOKEN_PROMPT, where)
     if any(prompt.media for prompt in prompts):
+        # Either: the server tells pictures from sound by the bytes.
         yield ChannelUse(Channel.IMAGES, "multimodal_data")
+        yield ChannelUse(Channel.AUDIO, "multimodal_data")
 
 
 def raw_prompt_use(prompts: Sequence[Prompt], where: str) -> Iterable[ChannelUse]:
