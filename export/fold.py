@@ -161,8 +161,8 @@ def _spare_ids(vocabulary: Vocabulary, template: PromptTemplate) -> list[int]:
 
     def free(token_id: int, kind: int) -> bool:
         text = vocabulary.tokens[token_id]
-        # llama.cpp finds end-of-generation tokens by their text; those keep theirs.
-        role = any(mark in text.lower() for mark in _END_MARKS)
+        # llama.cpp finds end-of-generation tokens by their text; those keep theirs. Unused ones may be called [PAD7].
+        role = kind == TOKEN_TYPE_CONTROL and any(mark in text.lower() for mark in _END_MARKS)
         return vocabulary.types[token_id] == kind and token_id not in taken and text not in marks and not role
 
     return [

@@ -22,7 +22,7 @@ WEIGHTS_FILE: Final = "model.safetensors"
 INDEX_FILE: Final = "model.safetensors.index.json"
 
 _HUB_PATTERNS: Final = ["*.json", "*.safetensors"]
-_HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_ID: Final = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 _MAX_FAULTS: Final = 20
 """A wrong configuration gives hundreds; the first ones tell."""
@@ -38,17 +38,26 @@ def open_checkpoint(source: str, *, offline: bool = False) -> HfCheckpoint:
     Raises:
         CheckpointError: if there is no such folder or model, or it is not what :class:`HfCheckpoint` reads.
     """
+    folder = find_folder(source, offline=offline)
+    return HfCheckpoint(folder) if folder == Path(source).expanduser() else HfCheckpoint(folder, name=source)
+
+
+def find_folder(source: str, *, offline: bool = False) -> Path:
+    """The local folder of a model, fetched from the hub where it is none.
+
+    Raises:
+        CheckpointError: if there is no such folder or model.
+    """
     folder = Path(source).expanduser()
-    if folder.is_dir():
-        return HfCheckpoint(folder)
+    if source and folder.is_dir():
+        return folder
     if _HUB_ID.fullmatch(source) is None:
         raise CheckpointError(f"no folder {source!r}, and that is no model id such as 'Qwen/Qwen3-0.6B' either")
     try:
-        path = snapshot_download(source, allow_patterns=_HUB_PATTERNS, local_files_only=offline)
+        return Path(snapshot_download(source, allow_patterns=_HUB_PATTERNS, local_files_only=offline))
     # Which HTTP library the hub's client uses, and so which errors a broken download raises, changes with its version.
     except Exception as error:
         raise CheckpointError(f"no folder {source!r}, and can't get it from the hub: {error}") from error
-    return HfCheckpoint(Path(path), name=source)
 
 
 class HfCheckpoint:

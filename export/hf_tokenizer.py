@@ -84,7 +84,8 @@ class _Settings:
         for role, gguf_role in _ROLES.items():
             token = self.tokenizer.get(f"{role}_token")
             text = token.get("content") if isinstance(token, Mapping) else token
-            token_id = ids_by_text.get(str(text), self.ids.get(f"{role}_token_id"))
+            said = ids_by_text.get(text) if isinstance(text, str) else None
+            token_id = self.ids.get(f"{role}_token_id") if said is None else said
             # Generation may stop at one of several; the first is the vocabulary's own.
             first = token_id[0] if isinstance(token_id, list) and token_id else token_id
             if isinstance(first, int) and 0 <= first < len(ids_by_text):

@@ -30,8 +30,9 @@ def read_keep_list(path: Path) -> list[int]:
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"can't read the keep-list {path}: {error}") from error
     for number, line in enumerate(lines, start=1):
-        first, _, last = line.partition("-")
-        if not first.isdigit() or (last and not last.isdigit()):
+        first, dash, last = line.partition("-")
+        last = last if dash else first
+        if not (first.isdigit() and last.isdigit() and int(first) <= int(last)):
             raise CheckpointError(f"{path}, line {number}: {line!r}, wanted an id or a range such as 12-40")
-        ids.extend(range(int(first), int(last or first) + 1))
+        ids.extend(range(int(first), int(last) + 1))
     return ids

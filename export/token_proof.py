@@ -114,7 +114,7 @@ def prove_no_control_token(vocabulary: Vocabulary, architecture: str) -> None:
         reached = [
             mark
             for mark in marks
-            if any(control & set(llama.tokenise(normalise(text), marks=True)) for text in disguises(mark))
+            if any(control & set(llama.tokenise(text, marks=True)) for text in set(map(normalise, disguises(mark))))
         ]
     if reached:
         raise CheckpointError(f"typed text could become the control tokens {', '.join(map(repr, reached[:20]))}")
