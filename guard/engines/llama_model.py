@@ -6,6 +6,7 @@ Nothing here is safe to call from two threads at once: llama.cpp's context has o
 from __future__ import annotations
 
 import ctypes
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -76,7 +77,7 @@ class LlamaModel:
         self._context: Any = None
         library.llama_log_set(_log_callback, ctypes.c_void_p(0))
         _errors.clear()
-        self._model = library.llama_model_load_from_file(str(path).encode(), self._model_parameters())
+        self._model = library.llama_model_load_from_file(os.fsencode(path), self._model_parameters())
         if not self._model:
             raise GuardFileError(f"llama.cpp can't load {path}: {_last_errors()}")
         self._context = library.llama_init_from_model(self._model, self._context_parameters(threads))
