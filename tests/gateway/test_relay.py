@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -65,20 +66,62 @@ async def test_a_client_that_leaves_while_the_guard_works_is_never_forwarded(gat
 
 
 async def test_many_clients_that_vanish_leave_nothing_open(gateway: Gateway) -> None:
-    """No upstream connection, no task."""
+    """No upstream connection, no task, no place in the queue: client, gateway and upstream are all in this process."""
     gateway.upstream.pieces = PIECES
     gateway.upstream.gate.clear()
-    before = len(asyncio.all_tasks())
+    tasks, sockets = len(asyncio.all_tasks()), open_files()
+    everybody_listens = asyncio.Barrier(200)
 
-    async def vanish() -> None:
-        async with gateway.client.stream("POST", "/api/chat", json=ON_TOPIC) as answer:
+    async def vanish(client: httpx.AsyncClient) -> None:
+        async with client.stream("POST", "/api/chat", json=ON_TOPIC) as answer:
             await anext(answer.aiter_raw())
+            await everybody_listens.wait()
 
-    await asyncio.gather(*(vanish() for _ in range(50)))
-    await eventually(lambda: len(asyncio.all_tasks()) <= before)
-    assert len(gateway.upstream.requests) == 50
+    async with crowd(gateway) as client:
+        await asyncio.gather(*(vanish(client) for _ in range(200)))
+    await eventually(lambda: len(asyncio.all_tasks()) <= tasks and open_files() <= sockets)
+    assert len(gateway.upstream.requests) == 200
     metrics = (await gateway.client.get("/-/metrics")).text
-    assert "startrek_guard_vanished_clients_total 50.0" in metrics
+    assert "startrek_guard_vanished_clients_total 200.0" in metrics
+    assert "startrek_guard_waiting_prompts 0.0" in metrics
+
+
+async def test_many_clients_that_vanish_while_the_guard_works_leave_nothing_waiting(start: GatewayFactory) -> None:
+    """Their places in the queue are free for others at once, though the guard is still at the first of them."""
+    async with start(queue_prompts=200) as gateway:
+        tasks, sockets = len(asyncio.all_tasks()), open_files()
+        gateway.engine.hold()
+        async with crowd(gateway) as client:
+            bodies = [{"model": "m", "prompt": f"Kirk {number}?"} for number in range(200)]
+            asks = [asyncio.ensure_future(client.post("/api/generate", json=body)) for body in bodies]
+            await gateway.engine.started.wait()
+            await eventually(lambda: waiting_prompts(gateway, 200 - len(gateway.engine.batches[0])), 10)
+            for ask in asks:
+                ask.cancel()
+            await asyncio.gather(*asks, return_exceptions=True)
+        late = asyncio.ensure_future(gateway.post("/api/generate", {"model": "m", "prompt": "Spock?"}))
+        await asyncio.sleep(0.1)
+        gateway.engine.gate.set()
+        assert (await late).status_code == 200
+        assert gateway.engine.batches[1:] == [["<s>Spock?</s>"]]
+        await eventually(lambda: len(asyncio.all_tasks()) <= tasks + 2 and open_files() <= sockets + 4)
+        assert await waiting_prompts(gateway, 0)
+
+
+def crowd(gateway: Gateway) -> httpx.AsyncClient:
+    """Any number of clients at once."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    return httpx.AsyncClient(base_url=gateway.url, trust_env=False, timeout=30, limits=limits)
+
+
+def open_files() -> int:
+    """How many files, sockets included, this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def waiting_prompts(gateway: Gateway, count: int) -> bool:
+    """Whether so many prompts wait for the guard."""
+    return f"startrek_guard_waiting_prompts {count}.0" in (await gateway.client.get("/-/metrics")).text
 
 
 async def test_an_answer_that_breaks_off_is_not_finished_for_the_client(gateway: Gateway) -> None:
