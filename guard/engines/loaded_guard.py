@@ -42,8 +42,8 @@ class LoadedGuard:
         self._model = LlamaModel(library, path, ContextSize(CONTEXT_TOKENS, max_batch_prompts, STEP_TOKENS), threads)
         try:
             self.manifest = self._read_manifest()
-            self._marks = self._find_marks()
             self._label_ids = self._find_labels()
+            self._marks = self._find_marks()
             template = self.manifest.template
             self._splitter = re.compile("|".join(map(re.escape, self._marks)))
             self._model.share_prefix([self._marks[template.prefix]])
