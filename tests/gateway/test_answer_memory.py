@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.answer_memory import ENTRY_BYTES, MAX_ANSWER_BYTES, AnswerMemory
-from gateway.framing import compact_json, ndjson_line
+from gateway.framing import compact_json, ndjson_line, sse_frame
 from tests.fakes import FakeUpstream
 from tests.gateway.running import Gateway, GatewayFactory
 
@@ -205,3 +205,47 @@ async def test_reading_along_holds_nothing_back(gateway: Gateway) -> None:
         assert await asyncio.wait_for(anext(chunks), 2) == gateway.upstream.pieces[0]
         gateway.upstream.gate.set()
         assert b"".join([chunk async for chunk in chunks]) == b"".join(gateway.upstream.pieces[1:])
+
+
+def _sse(*frames: Any) -> list[bytes]:
+    return [sse_frame(frame) for frame in frames]
+
+
+ASKED, ANSWERED, NOW = "What did Neelix cook?", "He boiled an egg.", "And Tuvok?"
+CONVERSATION = [
+    {"role": "user", "content": ASKED},
+    {"role": "assistant", "content": ANSWERED},
+    {"role": "user", "content": NOW},
+]
+BLOCKS = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in CONVERSATION]
+ITEMS = [
+    {"role": "user", "content": ASKED},
+    {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": ANSWERED}]},
+    {"role": "user", "content": NOW},
+]
+CHUNKS = _sse({"choices": [{"index": 0, "delta": {"content": ANSWERED}}]}, "[DONE]")
+DELTAS = _sse({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": ANSWERED}})
+EVENTS = _sse({"type": "response.output_text.delta", "delta": ANSWERED}, {"type": "response.completed"})
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "turns", "frames"),
+    [
+        ("/v1/chat/completions", "messages", CONVERSATION, CHUNKS),
+        ("/v1/chat/completions", "messages", BLOCKS, CHUNKS),
+        ("/v1/messages", "messages", CONVERSATION, DELTAS),
+        ("/v1/messages", "messages", BLOCKS, DELTAS),
+        ("/v1/responses", "input", CONVERSATION, EVENTS),
+        ("/v1/responses", "input", ITEMS, EVENTS),
+    ],
+)
+async def test_every_chat_has_its_answers_remembered(
+    gateway: Gateway, path: str, key: str, turns: list[dict[str, Any]], frames: list[bytes]
+) -> None:
+    """In the shape in which its clients send them back."""
+    gateway.upstream.headers, gateway.upstream.pieces = [(b"content-type", b"text/event-stream")], frames
+    body = {"model": "m", "stream": True, "max_tokens": 9}
+    for sent in (turns[:1], turns):
+        answer = await gateway.post(path, body | {key: sent})
+        assert answer.headers["x-guard-reason"] == "on_topic", answer.text
+    assert b"boiled" in gateway.upstream.requests[-1].body
