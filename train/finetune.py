@@ -64,7 +64,9 @@ def finetune(  # noqa: PLR0913 - a stage takes what it needs by name
     if not math.isfinite(result.training_loss):
         raise RunError(f"training diverged: its mean loss is {result.training_loss}; lower the learning rate")
     log = [{k: float(v) for k, v in entry.items()} for entry in trainer.state.log_history if "loss" in entry]
-    return Trained(model.to("cpu").eval(), log, float(result.metrics["train_runtime"]))
+    # Mixed precision wraps the model's forward, and would go on rounding what is computed with it.
+    plain = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    return Trained(plain.to("cpu").eval(), log, float(result.metrics["train_runtime"]))
 
 
 def last_checkpoint(folder: Path) -> Path | None:
