@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import pytest
+import torch
 
 from guard.labels import DEFAULT_LABELS
 from tests.train.tiny_base import TEMPLATE, save_tiny_base
@@ -31,6 +32,15 @@ MIXTURE: Final = Mixture(
     test_share=0.25,
 )
 SEED: Final = 3
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Two threads take turns waiting for each other over matrices of 48 columns."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

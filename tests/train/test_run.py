@@ -1,0 +1,237 @@
+"""A run from labelled rows to an adapter and a merged model, killed and resumed, refused where it must be."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification
+
+from guard.calibration import UNCALIBRATED
+from guard.labels import DEFAULT_LABELS
+from tests.train.tiny_base import TEMPLATE
+from train.encode import Encoder
+from train.errors import DataError, RunError
+from train.finetune import last_checkpoint
+from train.generate import Side
+from train.guard_file import calibration_of, labels_of, read_guard_file
+from train.model import Base
+from train.recipe import BaseRecipe, Recipe, load_recipe
+from train.rows import Row, read_rows, to_predecessor_json
+from train.run import FOLD_FILE, prepare_rows, run_recipe
+from train.run_dir import RunDir
+from train.scoring import classifier_scorer, least_difference
+
+# PEFT asks transformers for it by its old name.
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+
+TINY = """
+[base]
+folder = "{base}"
+
+[data]
+files = ["rows.jsonl"]
+topic_words = "Bees"
+validation_share = 0.2
+test_share = 0.2
+
+[lora]
+rank = 8
+alpha = 16
+
+[training]
+epochs = 8
+batch_rows = 16
+learning_rate = 5e-3
+max_length_tokens = 128
+precision = "fp32"
+save_steps = 10
+"""
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path, base: Base, sides: dict[Side, Sequence[Row]]) -> Path:
+    """A recipe for the tiny base, with single prompts in the predecessor's format beside it."""
+    rows = [row for side in Side for row in sides[side] if len(row.turns) == 1 and len(row.text) < 120]
+    (tmp_path / "rows.jsonl").write_text("".join(to_predecessor_json(row) + "\n" for row in rows), "utf-8")
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY.format(base=base.folder), "utf-8")
+    return path
+
+
+def _quiet(_text: str) -> None:
+    """What a run says is of no interest here."""
+
+
+def _accuracy(model: Any, encoder: Encoder, rows: Sequence[Row]) -> float:
+    windows = classifier_scorer(model, encoder)(rows)
+    right = [(least_difference(w) >= 0) == (r.label == "related") for w, r in zip(windows, rows, strict=True)]
+    return sum(right) / len(right)
+
+
+@pytest.mark.slow
+def test_a_run_leaves_all_that_export_needs(tmp_path: Path, recipe_file: Path, base: Base, encoder: Encoder) -> None:
+    """An adapter that has learnt its rows, and a merged model that answers alike."""
+    recipe, run = load_recipe(str(recipe_file)), RunDir(tmp_path / "run")
+    said: list[str] = []
+    run_recipe(recipe, run, base, TEMPLATE, merged_folder=tmp_path / "merged", say=said.append)
+    assert said[-1] == f"the adapter is in {run.adapter}"
+    assert {path.name for path in run.adapter.iterdir()} == {
+        "adapter_config.json", "adapter_model.safetensors", FOLD_FILE, "guard.json"
+    }  # fmt: skip
+    assert {tensor.dtype for tensor in load_file(run.adapter / "adapter_model.safetensors").values()} == {torch.float16}
+    assert load_file(run.adapter / FOLD_FILE)["mean_hidden"].shape == (48,)
+    guard = read_guard_file(run.adapter)
+    assert (labels_of(run.adapter), calibration_of(run.adapter)) == (DEFAULT_LABELS, UNCALIBRATED)
+    assert (guard["topic"], guard["prompt"]["suffix"]) == ("Bees", TEMPLATE.suffix)
+    record = json.loads(run.record.read_text("utf-8"))
+    assert record["recipe"] == recipe_file.read_text("utf-8")
+    assert record["data_sha256"] == guard["data_sha256"] == run.data_sha256()
+    assert record["merge_max_logit_difference"] < 1e-3
+    losses = [json.loads(line)["loss"] for line in run.loss.read_text("utf-8").splitlines()]
+    assert losses[-1] < losses[0] / 2
+    assert not run.checkpoints.exists()
+    merged = AutoModelForSequenceClassification.from_pretrained(tmp_path / "merged").eval()
+    assert merged.config.id2label == {0: "not_related", 1: "related"}
+    assert _accuracy(merged, encoder, _train_rows(run)) > 0.9
+    with pytest.raises(RunError, match="holds a complete run"):
+        run_recipe(recipe, run, base, TEMPLATE, say=_quiet)
+
+
+def _train_rows(run: RunDir) -> list[Row]:
+    return read_rows(run.rows(Side.TRAIN), DEFAULT_LABELS)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, recipe_file: Path, base: Base) -> None:
+    """Its loss curve of before the kill stays, and a checkpoint that was not written whole is passed over."""
+    run = RunDir(tmp_path / "run")
+    _kill_at_first_checkpoint([sys.executable, "-m", "tests.train.train_tiny", str(recipe_file), base.folder], run)
+    assert not run.record.exists()
+    # A run that began anew would not know of this.
+    checkpoint = last_checkpoint(run.checkpoints)
+    assert checkpoint is not None
+    state_file = checkpoint / "trainer_state.json"
+    state = json.loads(state_file.read_text("utf-8"))
+    state["log_history"].insert(0, {"step": 1, "loss": 99.0})
+    state_file.write_text(json.dumps(state), "utf-8")
+    (run.checkpoints / "checkpoint-9999").mkdir()
+    run_recipe(load_recipe(str(recipe_file)), run, base, TEMPLATE, say=_quiet)
+    losses = [json.loads(line)["loss"] for line in run.loss.read_text("utf-8").splitlines()]
+    assert losses[0] == 99.0
+    assert losses[-1] < 0.3
+    assert run.record.is_file()
+
+
+def _kill_at_first_checkpoint(command: list[str], run: RunDir) -> None:
+    with subprocess.Popen([*command, str(run.path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 120
+        while last_checkpoint(run.checkpoints) is None:
+            assert process.poll() is None, process.stderr and process.stderr.read().decode()
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["qwen3_8b", "qwen3_4b", "qwen3_0_6b"])
+def test_the_predecessors_hyperparameters_train(name: str, tmp_path: Path, recipe_file: Path, base: Base) -> None:
+    """The shipped recipe but for base and data: mixed precision, accumulation, its target modules."""
+    shipped, tiny = load_recipe(name), load_recipe(str(recipe_file))
+    training = replace(shipped.training, epochs=1.0)
+    recipe: Recipe = replace(
+        shipped, base=BaseRecipe(folder=base.folder), data=tiny.data, folder=tiny.folder, training=training
+    )
+    run = RunDir(tmp_path / "run")
+    run_recipe(recipe, run, base, TEMPLATE, say=_quiet)
+    config = json.loads((run.adapter / "adapter_config.json").read_text("utf-8"))
+    assert config["target_modules"] == sorted(shipped.lora.target_modules)
+    assert (config["r"], config["lora_alpha"], config["lora_dropout"]) == (16, 32, 0.05)
+    adapter = load_file(run.adapter / "adapter_model.safetensors")
+    # Two matrices for each of seven modules in two layers, and the head.
+    assert len(adapter) == 2 * 7 * 2 + 1
+
+
+def test_changed_data_are_not_resumed(tmp_path: Path, recipe_file: Path) -> None:
+    """The rows that the run was started with stay as they are."""
+    recipe, run = load_recipe(str(recipe_file)), RunDir(tmp_path / "run")
+    prepare_rows(recipe, run)
+    before = run.rows(Side.TRAIN).read_bytes()
+    with (tmp_path / "rows.jsonl").open("a", encoding="utf-8") as file:
+        file.writelines(f'{{"input": "one more row {"x" * n}", "label": "related"}}\n' for n in range(20))
+    with pytest.raises(RunError, match=r"the data of .* changed since the run was started"):
+        prepare_rows(recipe, run)
+    assert run.rows(Side.TRAIN).read_bytes() == before
+
+
+def test_a_changed_recipe_is_not_resumed(tmp_path: Path, recipe_file: Path) -> None:
+    """Not even where the data stay the same."""
+    run = RunDir(tmp_path / "run")
+    prepare_rows(load_recipe(str(recipe_file)), run)
+    recipe_file.write_text(recipe_file.read_text("utf-8").replace("rank = 8", "rank = 4"), "utf-8")
+    with pytest.raises(RunError, match="was started with another recipe"):
+        prepare_rows(load_recipe(str(recipe_file)), run)
+
+
+def test_the_same_run_is_prepared_again(tmp_path: Path, recipe_file: Path) -> None:
+    """The same rows on the same sides."""
+    recipe, run = load_recipe(str(recipe_file)), RunDir(tmp_path / "run")
+    assert prepare_rows(recipe, run) == prepare_rows(recipe, run)
+    assert json.loads((run.path / "leakage.json").read_text("utf-8"))["shared_groups"] == 0
+
+
+def test_rows_of_any_two_labels_train_without_code(tmp_path: Path, recipe_file: Path) -> None:
+    """Whatever they are called."""
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(rows.read_text("utf-8").replace("related", "bees"), "utf-8")
+    labels, _ = prepare_rows(load_recipe(str(recipe_file)), RunDir(tmp_path / "run"))
+    assert labels.ordered == ("not_bees", "bees")
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "problem"),
+    [
+        ('{"input": "a", "label": "related"}\n', DataError, "wanted exactly two"),
+        ('{"input": "a", "label": "related"}\n{"input": "", "label": "x"}\n', DataError, "line 2: has an empty text"),
+        ("not json\n", DataError, "line 1: is no JSON"),
+        (
+            '{"input": "a b", "label": "related"}\n{"input": "c", "label": "not_related"}\n',
+            RunError,
+            "side has rows of one label only",
+        ),
+    ],
+)
+def test_unusable_rows_start_no_run(
+    tmp_path: Path, recipe_file: Path, text: str, error: type[Exception], problem: str
+) -> None:
+    """Nothing is written."""
+    (tmp_path / "rows.jsonl").write_text(text, "utf-8")
+    run = RunDir(tmp_path / "run")
+    with pytest.raises(error, match=problem):
+        prepare_rows(load_recipe(str(recipe_file)), run)
+    assert not run.path.exists()
+
+
+def test_a_base_that_is_none_is_named(tmp_path: Path) -> None:
+    """A folder without a model."""
+    with pytest.raises(RunError, match=r"can't load .* as a sequence classifier"):
+        Base(str(tmp_path)).load_classifier(DEFAULT_LABELS, 0, torch.float32)
+
+
+def test_a_tree_of_its_own(tmp_path: Path) -> None:
+    """Removing a run's folder removes the run."""
+    run = RunDir(tmp_path / "run")
+    for path in (run.adapter, run.checkpoints, run.loss, run.record, run.started, run.rows(Side.TEST)):
+        assert path.is_relative_to(run.path)
+    shutil.rmtree(run.path, ignore_errors=True)
