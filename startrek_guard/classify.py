@@ -41,16 +41,14 @@ def classify(
 
 
 async def _classify(lines: Iterator[str], engine: Engine) -> int:
-    from guard.batch import classify as classify_rows  # noqa: PLC0415
+    from guard.batch import classify as classify_rows
 
     bad = 0
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.aclose)
         manifest = await engine.start()
         columns = (SpinnerColumn(), TextColumn("{task.completed:,} rows"), TimeElapsedColumn())
-        progress = stack.enter_context(
-            Progress(*columns, console=err, disable=not sys.stderr.isatty(), transient=True)
-        )
+        progress = stack.enter_context(Progress(*columns, console=err, disable=not sys.stderr.isatty(), transient=True))
         task = progress.add_task("rows", total=None)
         async for outcome in classify_rows(lines, engine, manifest):
             progress.advance(task)
@@ -65,7 +63,7 @@ async def _classify(lines: Iterator[str], engine: Engine) -> int:
 
 @contextmanager
 def _lines(texts: list[str] | None, input_file: str | None) -> Iterator[Iterator[str]]:
-    from guard.batch import text_lines  # noqa: PLC0415
+    from guard.batch import text_lines
 
     if texts:
         yield text_lines(texts)

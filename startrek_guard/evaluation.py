@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from train.card import CardSources
     from train.evaluate import Evaluation, Subject
     from train.rows import Row
+    from train.run_dir import RunDir
 
 
 def evaluate_guard(adapter: str, data: Path | None, run_folder: Path | None, output: Path | None) -> Path:
@@ -22,8 +23,8 @@ def evaluate_guard(adapter: str, data: Path | None, run_folder: Path | None, out
     Returns:
         The report's folder.
     """
-    from train.report import make_report, write_report  # noqa: PLC0415 - see the package's docstring
-    from train.run_dir import RunDir  # noqa: PLC0415
+    from train.report import make_report, write_report
+    from train.run_dir import RunDir
 
     folder = open_adapter(adapter).path
     run = RunDir(run_folder or Path("runs") / folder.name)
@@ -44,7 +45,7 @@ def evaluate_guard(adapter: str, data: Path | None, run_folder: Path | None, out
 
 def card_sources(adapter: AdapterFolder) -> CardSources:
     """What the card of an adapter is rendered from."""
-    from train.card import CardBase, CardSources  # noqa: PLC0415
+    from train.card import CardBase, CardSources
 
     base = adapter.packaged_base
     named = adapter.guard["base"]
@@ -67,23 +68,25 @@ def card_sources(adapter: AdapterFolder) -> CardSources:
     )
 
 
-def _subjects(data: Path | None, run: object, scored: GgufScorer, hard: list[Row]) -> list[tuple[Subject, list[Row]]]:
-    from train.evaluate import Subject  # noqa: PLC0415
-    from train.rows import read_rows  # noqa: PLC0415
+def _subjects(data: Path | None, run: RunDir, scored: GgufScorer, hard: list[Row]) -> list[tuple[Subject, list[Row]]]:
+    from train.evaluate import Subject
+    from train.rows import read_rows
 
     by = f"{scored.path.name}, SHA-256 {scored.sha256[:16]}"
     if data is not None:
         return [(Subject(name="own", title=data.name, scored_by=by), read_rows(data, scored.manifest.labels))]
     subjects = [(Subject(name="hard", title="Hard set", scored_by=by, show_texts=True), hard)]
     if test := _rows_of(run, "test"):
-        subjects.append((Subject(name="test", title="Test side of the generated rows", scored_by=by, show_texts=True), test))
+        subjects.append(
+            (Subject(name="test", title="Test side of the generated rows", scored_by=by, show_texts=True), test)
+        )
     return subjects
 
 
 def _evaluate(
     rows: list[Row], subject: Subject, scored: GgufScorer, baselines: list[Baseline], training: list[Row]
 ) -> Evaluation:
-    from train.evaluate import evaluate  # noqa: PLC0415
+    from train.evaluate import evaluate
 
     return evaluate(
         rows,
@@ -97,9 +100,9 @@ def _evaluate(
 
 
 def _baselines(training: list[Row], scored: GgufScorer) -> list[Baseline]:
-    from train.baselines import fit_baselines, topic_keywords  # noqa: PLC0415
-    from train.corpus import read_corpus  # noqa: PLC0415
-    from train.run import DATA  # noqa: PLC0415
+    from train.baselines import fit_baselines, topic_keywords
+    from train.corpus import read_corpus
+    from train.run import DATA
 
     if not training:
         return []
@@ -113,23 +116,21 @@ def _baselines(training: list[Row], scored: GgufScorer) -> list[Baseline]:
 
 
 def _hard_rows(scored: GgufScorer) -> list[Row]:
-    from train.hard import read_hard  # noqa: PLC0415
-    from train.run import DATA  # noqa: PLC0415
+    from train.hard import read_hard
+    from train.run import DATA
 
     return read_hard(DATA / "startrek" / "hard", scored.manifest.labels)
 
 
-def _rows_of(run: object, side: str) -> list[Row]:
-    from train.generate import Side  # noqa: PLC0415
-    from train.rows import read_rows  # noqa: PLC0415
-    from train.run_dir import RunDir  # noqa: PLC0415
+def _rows_of(run: RunDir, side: str) -> list[Row]:
+    from train.generate import Side
+    from train.rows import read_rows
 
-    assert isinstance(run, RunDir)  # noqa: S101 - for the type checker
     path = run.rows(Side(side))
     return read_rows(path) if path.is_file() else []
 
 
 def _store_accuracy(folder: Path, evaluation: Evaluation) -> None:
-    from train.guard_file import update_guard_file  # noqa: PLC0415
+    from train.guard_file import update_guard_file
 
     update_guard_file(folder, {"accuracy": round(evaluation.overall.accuracy.share, 4)})

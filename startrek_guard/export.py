@@ -25,13 +25,13 @@ def gguf(
     output: Annotated[Path, typer.Option(help="Where the GGUF goes.")] = Path("ollama/startrek-guard.gguf"),
     quantisation: Annotated[str, typer.Option(help="F16, Q8_0, Q6_K, Q5_K_M, Q4_K_M or Q4_0.")] = "Q4_0",
     base: Annotated[Path | None, typer.Option(help="The base's GGUF or folder, if not what the adapter names.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say sizes, memory and time.")] = False,  # noqa: FBT002
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say sizes, memory and time.")] = False,
 ) -> None:
     """Write the guard's GGUF, ready for `ollama create`."""
     adapter = open_adapter(guard)
     if dry_run:
-        from export.build import fold_adapter, open_base  # noqa: PLC0415 - see the package's docstring
-        from export.plan import plan_checkpoint  # noqa: PLC0415
+        from export.build import fold_adapter, open_base
+        from export.plan import plan_checkpoint
 
         folded, _ = fold_adapter(adapter, open_base(adapter, cache_folder(), base))
         out.print(str(plan_checkpoint(folded)))
@@ -43,8 +43,8 @@ def gguf(
 @app.command()
 def plan(config: Annotated[Path, typer.Argument(help="A Hugging Face config.json; no weights are needed.")]) -> None:
     """Say what an export of a model of this shape would take: sizes, memory, time."""
-    from export.hf_config import read_config  # noqa: PLC0415
-    from export.plan import plan_config  # noqa: PLC0415
+    from export.hf_config import read_config
+    from export.plan import plan_config
 
     out.print(str(plan_config(read_config(config))))
 
@@ -54,11 +54,11 @@ def modelfile(
     guard: GuardArgument = DEFAULT_GUARD,
     output: Annotated[Path, typer.Option(help="Where it goes.")] = Path("ollama/Modelfile"),
     gguf_path: Annotated[str, typer.Option("--gguf", help="What FROM says.")] = "./startrek-guard.gguf",
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the file is not current.")] = False,  # noqa: FBT002
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the file is not current.")] = False,
 ) -> None:
     """Render the Ollama Modelfile from the same source as the GGUF."""
-    from export.atomic import replacing  # noqa: PLC0415
-    from export.modelfile import render_modelfile  # noqa: PLC0415
+    from export.atomic import replacing
+    from export.modelfile import render_modelfile
 
     adapter = open_adapter(guard)
     text = render_modelfile(adapter.manifest(), gguf_path, _licence_text(adapter))

@@ -40,25 +40,26 @@ ManifestOption = Annotated[
 def open_engine(guard: str, manifest: Path | None, threads: int | None) -> Engine:
     """The engine that ``--guard`` names, not started."""
     if guard.startswith("ollama://"):
-        from guard.engines.ollama import OllamaEngine  # noqa: PLC0415
+        from guard.engines.ollama import OllamaEngine
 
         address, _, model = guard.removeprefix("ollama://").partition("/")
         if not model:
             raise typer.BadParameter(f"{guard!r} names no model, wanted ollama://HOST:PORT/MODEL")
         return OllamaEngine(f"http://{address}", model)
     if guard.startswith("llama-server://"):
-        from guard.engines.llama_server import LlamaServerEngine  # noqa: PLC0415
+        from guard.engines.llama_server import LlamaServerEngine
 
         if manifest is None:
             raise typer.BadParameter("llama-server does not tell a guard's labels: name them with --guard-manifest")
         return LlamaServerEngine(f"http://{guard.removeprefix('llama-server://')}", read_manifest(manifest))
-    from guard.engines.llama_cpp import LlamaCppEngine  # noqa: PLC0415
+    from guard.engines.llama_cpp import LlamaCppEngine
 
     return LlamaCppEngine(guard_path(guard), threads=threads)
 
 
 def read_manifest(path: Path) -> GuardManifest:
-    from export.build import AdapterFolder  # noqa: PLC0415
+    """The manifest in an adapter folder, or in the folder of the file that is named."""
+    from export.build import AdapterFolder
 
     return AdapterFolder.open(path.parent if path.is_file() else path).manifest()
 
@@ -71,14 +72,16 @@ def guard_path(guard: str) -> Path:
 
 
 def open_adapter(name: str) -> AdapterFolder:
-    from export.build import AdapterFolder  # noqa: PLC0415
+    """The shipped adapter of this name, else the adapter folder at this path."""
+    from export.build import AdapterFolder
 
     shipped = ADAPTERS / name
     return AdapterFolder.open(shipped if "/" not in name and shipped.is_dir() else Path(name))
 
 
 def build(adapter: AdapterFolder, quantisation: str, base: Path | None) -> Path:
-    from export.build import build_guard  # noqa: PLC0415
+    """The adapter's GGUF, from the cache or built into it under a progress bar."""
+    from export.build import build_guard
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as progress:
@@ -101,9 +104,8 @@ def cache_folder() -> Path:
 
 
 def copy_whole(source: Path, target: Path) -> None:
-    from export.atomic import replacing  # noqa: PLC0415
+    """Copy a file; the target is the old one or the whole new one."""
+    from export.atomic import replacing
 
     with replacing(target) as temporary:
         shutil.copyfile(source, temporary)
-
-

@@ -34,7 +34,7 @@ def model_build(
 @app.command("info")
 def model_info(guard: GuardOption = DEFAULT_GUARD) -> None:
     """Print a guard's path, SHA-256, base, labels and calibration, as JSON."""
-    from guard.engines.llama_cpp import LlamaCppEngine  # noqa: PLC0415
+    from guard.engines.llama_cpp import LlamaCppEngine
 
     path = guard_path(guard)
     engine = LlamaCppEngine(path)

@@ -35,14 +35,14 @@ class GgufScorer:
 @contextmanager
 def gguf_scorer(adapter: str, quantisation: str = "Q4_0") -> Iterator[GgufScorer]:
     """The exported guard of an adapter, running inside this process for the length of the block."""
-    from guard.engines.llama_cpp import LlamaCppEngine  # noqa: PLC0415 - see the package's docstring
-    from train.scoring import prompt_scorer  # noqa: PLC0415
+    from guard.engines.llama_cpp import LlamaCppEngine
+    from train.scoring import prompt_scorer
 
     path = build(open_adapter(adapter), quantisation, None)
     engine = LlamaCppEngine(path)
     try:
         manifest = engine.start_sync()
-        scorer = prompt_scorer(manifest.template, lambda prompts: list(engine.score_stream(prompts)))
+        scorer = prompt_scorer(manifest.template, engine.score_sync)
         yield GgufScorer(path, engine.fingerprint.removeprefix("sha256:"), manifest, scorer)
     finally:
         engine.close()

@@ -7,7 +7,8 @@ import dataclasses
 import json
 import os
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Annotated, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -15,8 +16,13 @@ from startrek_guard.consoles import err
 from startrek_guard.guards import DEFAULT_GUARD, GuardOption, ManifestOption, open_engine
 
 if TYPE_CHECKING:
+    import uvicorn
+
+    from gateway.settings import Settings
     from guard.engines.base import Engine
     from guard.manifest import GuardManifest
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 def serve(
@@ -37,9 +43,9 @@ def serve(
     threads: Annotated[int | None, typer.Option(help="Threads of the in-process guard [physical cores].")] = None,
 ) -> None:
     """Stand before an Ollama-compatible API and refuse what is off topic."""
-    from gateway.channels import Profile  # noqa: PLC0415 - see the module's docstring
-    from gateway.routes import Api  # noqa: PLC0415
-    from gateway.settings import Settings  # noqa: PLC0415
+    from gateway.channels import Profile
+    from gateway.routes import Api
+    from gateway.settings import Settings
 
     environ = dict(os.environ)
     embedded = (upstream or environ.get("STARTREK_GUARD_UPSTREAM")) == "embedded"
@@ -65,11 +71,11 @@ def serve(
         raise typer.Exit(1)
 
 
-async def _serve(settings: Any, engine: Engine, *, embedded: bool) -> bool:
-    from gateway.app import create_app  # noqa: PLC0415
-    from gateway.embedded.server import serve_embedded  # noqa: PLC0415
-    from gateway.server import server_for  # noqa: PLC0415
-    from guard.engines.started import StartedEngine  # noqa: PLC0415
+async def _serve(settings: Settings, engine: Engine, *, embedded: bool) -> bool:
+    from gateway.app import create_app
+    from gateway.embedded.server import serve_embedded
+    from gateway.server import server_for
+    from guard.engines.started import StartedEngine
 
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.aclose)
@@ -88,9 +94,9 @@ async def _serve(settings: Any, engine: Engine, *, embedded: bool) -> bool:
     return bool(server.started)
 
 
-async def _announce(server: Any, settings: Any, manifest: GuardManifest, *, embedded: bool) -> None:
+async def _announce(server: uvicorn.Server, settings: Settings, manifest: GuardManifest, *, embedded: bool) -> None:
     """Say where the gateway is and what to try, once it answers."""
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 - uvicorn tells it by this attribute alone
         await asyncio.sleep(0.05)
     port = server.servers[0].sockets[0].getsockname()[1]
     url = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}"
@@ -109,7 +115,7 @@ def _url(value: str) -> str:
     return value if "://" in value or value.startswith("unix:") else f"http://{value}"
 
 
-def _choice(kind: Any, value: str, option: str) -> Any:
+def _choice(kind: type[_Choice], value: str, option: str) -> _Choice:
     try:
         return kind(value)
     except ValueError:

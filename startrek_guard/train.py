@@ -28,9 +28,9 @@ def generate(
     format_: Annotated[str, typer.Option("--format", help="'messages' (ours) or 'predecessor'.")] = "messages",
 ) -> None:
     """Compose the labelled rows of a recipe; the same seed gives the same rows."""
-    from train.rows import to_json, to_predecessor_json  # noqa: PLC0415 - see the package's docstring
-    from train.run import split_data  # noqa: PLC0415
-    from train.run_dir import write_json  # noqa: PLC0415
+    from train.rows import to_json, to_predecessor_json
+    from train.run import split_data
+    from train.run_dir import write_json
 
     writers = {"messages": to_json, "predecessor": to_predecessor_json}
     if format_ not in writers:
@@ -54,8 +54,8 @@ def run(
     """Fine-tune; an interrupted run goes on where it stopped."""
     # On shared cores the threads of a matrix product must not spin while they wait for each other: many times slower.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    from train.run import run_recipe  # noqa: PLC0415
-    from train.run_dir import RunDir  # noqa: PLC0415
+    from train.run import run_recipe
+    from train.run_dir import RunDir
 
     loaded = _recipe(recipe)
     source, template = _base(loaded, base)
@@ -70,15 +70,17 @@ def calibrate_guard(
     max_false_block: Annotated[
         float | None, typer.Option(help="At most this share of on-topic prompts is refused; none: most balanced.")
     ] = 0.01,
-    uncertain_share: Annotated[float, typer.Option(help="Share of rows next to the threshold that are uncertain.")] = 0.0,
+    uncertain_share: Annotated[
+        float, typer.Option(help="Share of rows next to the threshold that are uncertain.")
+    ] = 0.0,
     uncertain_decision: Annotated[str, typer.Option(help="What is done with them: block, allow or flag.")] = "block",
 ) -> None:
     """Fit temperature and threshold to a promise, and store them with the guard."""
-    from guard.calibration import Decision  # noqa: PLC0415
-    from startrek_guard.scoring import gguf_scorer  # noqa: PLC0415
-    from train.calibrate import Aim, calibrate, describe, store_calibration  # noqa: PLC0415
-    from train.guard_file import labels_of  # noqa: PLC0415
-    from train.rows import read_rows, sha256_of  # noqa: PLC0415
+    from guard.calibration import Decision
+    from startrek_guard.scoring import gguf_scorer
+    from train.calibrate import Aim, calibrate, describe, store_calibration
+    from train.guard_file import labels_of
+    from train.rows import read_rows, sha256_of
 
     if uncertain_decision not in set(Decision):
         raise typer.BadParameter(f"--uncertain-decision {uncertain_decision!r}, wanted {' or '.join(Decision)}")
@@ -99,11 +101,13 @@ def calibrate_guard(
 def evaluate(
     adapter: Annotated[str, typer.Argument(help="A shipped adapter's name or an adapter folder.")] = DEFAULT_GUARD,
     data: Annotated[Path | None, typer.Option(help="One's own labelled rows [the hard set and the test side].")] = None,
-    run_folder: Annotated[Path | None, typer.Option("--run", help="The run's folder, for baselines and its test side.")] = None,
+    run_folder: Annotated[
+        Path | None, typer.Option("--run", help="The run's folder, for baselines and its test side.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder of the report [the adapter's].")] = None,
 ) -> None:
     """Measure the guard as it ships, by slice and beside baselines; writes report.md, report.json and plots."""
-    from startrek_guard.evaluation import evaluate_guard  # noqa: PLC0415
+    from startrek_guard.evaluation import evaluate_guard
 
     folder = evaluate_guard(adapter, data, run_folder, output)
     out.print(str(folder / "report.md"))
@@ -112,11 +116,11 @@ def evaluate(
 @app.command()
 def card(
     adapter: Annotated[str, typer.Argument(help="A shipped adapter's name or an adapter folder.")] = DEFAULT_GUARD,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the card is not current.")] = False,  # noqa: FBT002
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the card is not current.")] = False,
 ) -> None:
     """Render the model card, README.md of the adapter folder, from what was measured."""
-    from startrek_guard.evaluation import card_sources  # noqa: PLC0415
-    from train.card import CARD_FILE, check_card, write_card  # noqa: PLC0415
+    from startrek_guard.evaluation import card_sources
+    from train.card import CARD_FILE, check_card, write_card
 
     opened = open_adapter(adapter)
     target = opened.path / CARD_FILE
@@ -128,15 +132,15 @@ def card(
 
 
 def _recipe(name: str) -> Recipe:
-    from train.recipe import load_recipe  # noqa: PLC0415
+    from train.recipe import load_recipe
 
     return load_recipe(name)
 
 
 def _base(recipe: Recipe, path: Path | None) -> tuple[Base, PromptTemplate]:
     """The weights that a recipe starts from, layers and vocabulary cut, and the prompt's marks for them."""
-    from export.training_base import training_base  # noqa: PLC0415
-    from train.model import base_in  # noqa: PLC0415
+    from export.training_base import training_base
+    from train.model import base_in
 
     keep_list = None if recipe.base.vocabulary is None else recipe.folder / recipe.base.vocabulary
     named = {"package": recipe.base.package, "folder": recipe.base.folder, "hub": recipe.base.hub}
@@ -145,7 +149,7 @@ def _base(recipe: Recipe, path: Path | None) -> tuple[Base, PromptTemplate]:
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:
-    from export.atomic import replacing  # noqa: PLC0415
+    from export.atomic import replacing
 
     with replacing(path) as temporary:
         temporary.write_text("".join(line + "\n" for line in lines), "utf-8")

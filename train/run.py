@@ -26,7 +26,7 @@ from train.guard_file import GUARD_FILE, calibration_as_dict
 from train.hidden import compute
 from train.merge import merge, save_merged
 from train.model import Base
-from train.recipe import DataRecipe, Recipe
+from train.recipe import Recipe
 from train.rows import Row, find_labels, read_rows, to_json
 from train.run_dir import RunDir, commit, versions, write_json
 from train.split import split_rows
@@ -50,7 +50,7 @@ def prepare_rows(recipe: Recipe, run: RunDir) -> tuple[Labels, dict[Side, list[R
         DataError: if the data are not as described.
         RunError: if the data or the recipe changed since the run was started.
     """
-    labels, sides, report = _split(recipe.data, recipe.folder, recipe.training.seed)
+    labels, sides, report = split_data(recipe)
     lines = {side: "".join(to_json(row) + "\n" for row in rows) for side, rows in sides.items()}
     changed = [side for side in Side if run.rows(side).is_file() and run.rows(side).read_text("utf-8") != lines[side]]
     if changed:
@@ -63,12 +63,19 @@ def prepare_rows(recipe: Recipe, run: RunDir) -> tuple[Labels, dict[Side, list[R
     return labels, sides
 
 
-def _split(data: DataRecipe, folder: Path, seed: int) -> tuple[Labels, dict[Side, list[Row]], dict[str, object]]:
+def split_data(recipe: Recipe) -> tuple[Labels, dict[Side, list[Row]], dict[str, object]]:
+    """The labels, cleaned rows by side, and the leakage report of a recipe's data.
+
+    Raises:
+        DataError: if the data are not as described.
+        RunError: if a side has rows of one label only.
+    """
+    data, seed = recipe.data, recipe.training.seed
     if data.topic:
         labels = DEFAULT_LABELS
         sides = generate(read_corpus(DATA / data.topic, labels), labels, seed, DEFAULT_MIXTURE)
     else:
-        paths = [folder / name for name in data.files]
+        paths = [recipe.folder / name for name in data.files]
         labels = find_labels(paths, data.on_topic)
         rows = [row for path in paths for row in read_rows(path, labels)]
         sides = split_rows(rows, seed, data.validation_share, data.test_share)

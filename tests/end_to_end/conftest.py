@@ -64,5 +64,11 @@ def guarded_url() -> Iterator[str]:
 def run_cli(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end."""
     return subprocess.run(
-        [*COMMAND, *arguments], cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=START_SECONDS, check=False
+        [*COMMAND, *arguments],
+        cwd=ROOT,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
     )

@@ -25,7 +25,9 @@ def test_classify_is_right_about_texts() -> None:
 def test_classify_reports_a_bad_row_and_goes_on(tmp_path: Path) -> None:
     """A bad row is named by its line, spoils the exit status, and stops nothing."""
     rows = tmp_path / "rows.jsonl"
-    rows.write_text('{"input": "Who is Spock?", "id": 7}\nnonsense\n{"messages": [{"role": "user", "content": "hi"}]}\n')
+    rows.write_text(
+        '{"input": "Who is Spock?", "id": 7}\nnonsense\n{"messages": [{"role": "user", "content": "hi"}]}\n'
+    )
 
     done = run_cli("classify", "--input", str(rows))
 
@@ -67,11 +69,9 @@ def test_a_missing_or_damaged_guard_stops_the_start_with_a_sentence(tmp_path: Pa
 
 def test_serving_parts_import_without_the_training_libraries() -> None:
     """guard, gateway and the command line come up in a fresh interpreter in which torch and its kin do not exist."""
-    program = (
-        "import sys\n"
-        "for name in ('torch', 'transformers', 'peft', 'accelerate', 'sklearn', 'matplotlib'): sys.modules[name] = None\n"
-        "import guard.batch, guard.engines.llama_cpp, gateway.server, gateway.embedded.server, startrek_guard\n"
-    )
+    hidden = ("torch", "transformers", "peft", "accelerate", "sklearn", "matplotlib")
+    parts = "guard.batch, guard.engines.llama_cpp, gateway.server, gateway.embedded.server, startrek_guard.app"
+    program = f"import sys\nfor name in {hidden}: sys.modules[name] = None\nimport {parts}\n"
 
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
 

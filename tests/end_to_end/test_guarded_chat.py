@@ -73,7 +73,11 @@ def test_moderate_keeps_the_predecessors_contract(guarded_url: str) -> None:
     """The predecessor's clients get the fields they read."""
     answer = httpx.post(f"{guarded_url}/api/moderate", json={"message": OFF_TOPIC}).json()
 
-    assert (answer["risk_level"], answer["predicted_label"], answer["predicted_class_id"]) == ("Unsafe", "not_related", 0)
+    assert (answer["risk_level"], answer["predicted_label"], answer["predicted_class_id"]) == (
+        "Unsafe",
+        "not_related",
+        0,
+    )
     assert answer["confidence"] == pytest.approx(max(answer["probabilities"].values()), abs=1e-3)
 
 
