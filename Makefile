@@ -19,9 +19,10 @@ lint: $(VENV)/test.stamp
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 	$(BIN)/startrek-guard export modelfile --check
+	$(BIN)/startrek-guard train card --check
 
 bench: $(VENV)/test.stamp
-	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks "$$($(BIN)/startrek-guard model build)"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "startrek-guard needs Python 3.11 or newer; name one with make PYTHON=python3.12"; exit 1; }

@@ -1,0 +1,1 @@
+"""What the guard costs; heavy, never shipped, never part of the tests."""
