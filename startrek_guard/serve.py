@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 import os
+import sys
 from contextlib import AsyncExitStack
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -67,6 +68,7 @@ def serve(
     }
     settings = dataclasses.replace(settings, **{name: value for name, value in changes.items() if value is not None})
     engine = open_engine(guard, guard_manifest, threads)
+    _log_to_stderr()
     if not asyncio.run(_serve(settings, engine, embedded=embedded)):
         raise typer.Exit(1)
 
@@ -113,6 +115,22 @@ async def _announce(server: uvicorn.Server, settings: Settings, manifest: GuardM
 
 def _url(value: str) -> str:
     return value if "://" in value or value.startswith("unix:") else f"http://{value}"
+
+
+def _log_to_stderr() -> None:
+    """Lines for a person at a terminal, JSON Lines for a log collector."""
+    import structlog
+
+    person = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer() if person else structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def _choice(kind: type[_Choice], value: str, option: str) -> _Choice:
