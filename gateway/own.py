@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias
 
 from gateway import metrics, moderate
+from gateway.chat_page import chat_page
 from gateway.framing import compact_json
 from gateway.intake import RawBody
 from gateway.moderations import moderations
@@ -38,10 +39,15 @@ async def _metrics(services: Services, _: RawBody) -> Answer:
     return Answer(200, metrics.CONTENT_TYPE, numbers.exposition())
 
 
+async def _chat(_: Services, __: RawBody) -> Answer:
+    return chat_page()
+
+
 OWN_HANDLERS: Final[Mapping[str, Handler]] = {
     "moderate": _moderate,
     "moderations": moderations,
     "health": _health,
     "readiness": _readiness,
     "metrics": _metrics,
+    "chat": _chat,
 }

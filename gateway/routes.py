@@ -100,6 +100,7 @@ OWN_ROUTES: Final = (
     *_own("health", "GET HEAD", "/health"),
     *_own("readiness", "GET HEAD", "/-/health"),
     *_own("metrics", "GET HEAD", "/-/metrics"),
+    *_own("chat", "GET HEAD", "/-/chat"),
     *_own("moderations", "POST", "/v1/moderations", style=_O),
 )
 
@@ -170,7 +171,8 @@ def routes_of(api: Api) -> tuple[Route, ...]:
         tables: tuple[tuple[Route, ...], ...] = (OWN_ROUTES, OLLAMA_ROUTES)
     elif api is Api.LLAMA_SERVER:
         # llama-server's own health check tells whether it has loaded its model, and its clients wait for that.
-        tables = (tuple(r for r in OWN_ROUTES if r.path != "/health"), LLAMA_SERVER_ROUTES)
+        # The chat page speaks Ollama; llama-server has a page of its own at "/".
+        tables = (tuple(r for r in OWN_ROUTES if r.path not in {"/health", "/-/chat"}), LLAMA_SERVER_ROUTES)
     else:
         tables = (OWN_ROUTES, OLLAMA_ROUTES, LLAMA_SERVER_ROUTES)
     found: dict[tuple[str, str], Route] = {}
