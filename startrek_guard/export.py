@@ -71,6 +71,25 @@ def modelfile(
 
 
 @app.command()
+def verify(
+    guard: GuardArgument = DEFAULT_GUARD,
+    run_folder: Annotated[
+        Path | None, typer.Option("--run", help="The run, for its held-out rows [runs/NAME].")
+    ] = None,
+    quantisation: Annotated[list[str] | None, typer.Option(help="Which to verify; repeatable [all].")] = None,
+) -> None:
+    """Compare the exported guard with the classifier it was exported from; fails past the tolerance."""
+    from export.quantise import FILE_TYPES
+    from startrek_guard.verification import verify_guard, write_verification
+
+    name = open_adapter(guard).path.name
+    report = verify_guard(guard, run_folder or Path("runs") / name, quantisation or list(FILE_TYPES))
+    out.print(report.markdown())
+    out.print(str(write_verification(report, guard)))
+    report.check()
+
+
+@app.command()
 def manifest(guard: GuardArgument = DEFAULT_GUARD) -> None:
     """Print a guard's manifest as JSON: labels, prompt, calibration."""
     out.print(json.dumps(open_adapter(guard).manifest().to_metadata(), indent=2))
