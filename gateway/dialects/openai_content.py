@@ -36,7 +36,18 @@ CONTENT_KEYS: Final = frozenset(
     {"role", "content", "type", "text", "refusal", "name", "id", "call_id", "tool_call_id", "index", "status", "phase"}
     | {"image_url", "input_image", "input_audio", "input_video", "file_id", "url", "data", "detail", "format"}
     | {"reasoning", "reasoning_content", "thinking", "tool_calls", "function_call", "function", "arguments", "custom"}
-    | {"input", "output", "summary", "encrypted_content", "namespace", "action", "annotations", "audio", "logprobs"}
+    | {
+        "cache_control",
+        "input",
+        "output",
+        "summary",
+        "encrypted_content",
+        "namespace",
+        "action",
+        "annotations",
+        "audio",
+        "logprobs",
+    }
 )
 """Keys of messages, items and parts (ollama/openai/openai.go, responses.go; llama.cpp tools/server/server-chat.cpp)."""
 
@@ -45,13 +56,26 @@ _WORDS: Final = CONTENT_KEYS | frozenset(
     | {"priority", "scale", "disabled", "enabled", "deepseek", "deepseek-legacy", "true", "false", "effort", "summary"}
     | {"generate_summary", "enable_thinking", "tool", "user", "assistant", "message", "reasoning", "function_call"}
     | {"function_call_output", "web_search_call", "completed", "in_progress", "incomplete", "commentary", "search"}
-    | {"final_answer", "query", "queries", "output_text", "input_text", "summary_text", "reasoning_text", "required"}
+    | {
+        "final_answer",
+        "query",
+        "queries",
+        "ephemeral",
+        "ttl",
+        "output_text",
+        "input_text",
+        "summary_text",
+        "reasoning_text",
+        "required",
+    }
 )
 """Names and values of the API itself, which say nothing about a topic."""
 
 _ID_KEYS: Final = frozenset({"id", "call_id", "tool_call_id"})
-_ID: Final = re.compile(r"[A-Za-z0-9]{1,64}(?:[_.:-][A-Za-z0-9]{1,64})?|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""Some templates write the ids of calls into the prompt, so an id of several words is read as text."""
+_ID: Final = re.compile(
+    r"(?=[^0-9]*[0-9])[A-Za-z0-9]{1,64}(?:[_.:-][A-Za-z0-9]{1,64})?|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+)
+"""Some templates write the ids of calls into the prompt, so one without a digit or of several words is read as text."""
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -91,7 +115,9 @@ def _part(part: JsonObject, where: str) -> Content:
     if kind in _TEXT_PARTS:
         key = _TEXT_PARTS[kind]
         text = string(part, key, f"{where}.{key}")
-        return Content((text,) if text else ())
+        # The logarithms of an answer that comes back repeat its text in tokens.
+        texts = (text, *told_beside(part, {"type", "logprobs", key}, where))
+        return Content(tuple(text for text in texts if text))
     if kind in _MEDIA_PARTS:
         _check_enclosed(part, where)
         return Content(media=(ChannelUse(_MEDIA_PARTS[kind], where),))
