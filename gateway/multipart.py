@@ -54,10 +54,10 @@ def read_form(data: bytes, content_type: str) -> list[Part]:
     if header is None:
         raise UnsupportedMediaError("this route takes a form, wanted multipart/form-data with a boundary")
     # Wherever it occurs: parsers differ about what may stand around a boundary.
-    first, *middle, last = data.split(b"--" + header[2].encode(), MAX_PARTS + 2)
-    if first or last not in {b"--", b"--\r\n"} or len(middle) > MAX_PARTS:
+    first, *pieces = data.split(b"--" + header[2].encode(), MAX_PARTS + 2)
+    if first or not pieces or pieces[-1] not in {b"--", b"--\r\n"} or len(pieces) > MAX_PARTS + 1:
         raise BadRequestError("the body is not a well-formed form")
-    return _unique([_part(piece) for piece in middle])
+    return _unique([_part(piece) for piece in pieces[:-1]])
 
 
 def _part(piece: bytes) -> Part:
