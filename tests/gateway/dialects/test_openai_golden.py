@@ -107,6 +107,16 @@ async def test_an_exchange_with_llama_server_passes_in_the_same_bytes(trusting_l
     await assert_passes(trusting_llama, case)
 
 
+@pytest.mark.parametrize(("api", "family"), [("ollama", "O_"), ("llama-server", "L_")])
+async def test_errors_of_the_upstream_pass_as_they_are(api: str, family: str) -> None:
+    """Before the answer and in the middle of it."""
+    found = [case for case in cases("errors") if case["id"].startswith(family) and "chat" in case["path"]]
+    async with running_gateway(**TRUSTED, api=api) as gateway:
+        for case in found:
+            await assert_passes(gateway, case)
+    assert len(found) >= 2
+
+
 async def _assert_all_refused(gateway: Gateway, found: list[Case], *, as_error: bool = False) -> None:
     assert len(found) > 10
     for case in found:
