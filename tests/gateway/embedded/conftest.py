@@ -7,11 +7,11 @@ from typing import Any
 
 import httpx
 import httpx2
+import ollama
 import openai
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-import ollama
 from gateway.embedded.server import serve_embedded
 
 SECONDS = 60

@@ -7,9 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-import pytest
-
 import ollama
+import pytest
 
 pytestmark = pytest.mark.slow
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-import pytest
-
 import ollama
+import pytest
 
 pytestmark = pytest.mark.slow
 
