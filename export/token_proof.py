@@ -22,7 +22,7 @@ from guard.normalise import normalise
 Tokenise = Callable[[str], Sequence[int]]
 """From text to token ids, without a start token."""
 
-_SHOWN_IDS: Final = 24
+_SHOWN_IDS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,13 @@ class Difference:
 
     @override
     def __str__(self) -> str:
-        wanted, found = list(self.wanted[:_SHOWN_IDS]), list(self.found[:_SHOWN_IDS])
-        return f"{self.text!r} is {found}, wanted {wanted}"
+        pairs = zip(self.wanted, self.found, strict=False)
+        same = next((place for place, (wanted, found) in enumerate(pairs) if wanted != found), None)
+        first = min(len(self.wanted), len(self.found)) if same is None else same
+        shown = slice(max(0, first - 4), first + _SHOWN_IDS)
+        return (
+            f"{self.text!r} is {list(self.found[shown])}, wanted {list(self.wanted[shown])}, from token {shown.start}"
+        )
 
 
 def first_difference(wanted: Tokenise, found: Tokenise, texts: Iterable[str]) -> Difference | None:

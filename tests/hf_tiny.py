@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from peft import LoraConfig, get_peft_model
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -27,18 +28,10 @@ from export.architectures import by_gguf_name
 from export.probe_texts import PROBE_TEXTS
 from guard.normalise import normalise
 from guard.prompt import PromptTemplate
+from tests.tiny_tokenizers import VOCABULARY_SIZE, gemma_tokenizer, qwen_tokenizer, smollm_tokenizer
 
 # A model this small is slower on several threads than on one.
 torch.set_num_threads(1)
-
-CHATML: Final = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-VOCABULARY_SIZE: Final = 700
-"""Rows of the embedding: more than any of the tokenizers has tokens, as Qwen's."""
-
-_QWEN_WORDS: Final = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-"""The pattern in Qwen2's own tokenizer.json."""
 
 _SIZES: Final[Mapping[str, Any]] = {
     "vocab_size": VOCABULARY_SIZE,
@@ -70,66 +63,6 @@ class Family:
     def template(self) -> PromptTemplate:
         """The prompt's marks."""
         return by_gguf_name(self.name).template
-
-
-def byte_level_tokenizer(before: Sequence[Any], extra: Sequence[str] = ()) -> Tokenizer:
-    """A byte-level tokenizer as GPT-2's, cut by ``before``."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(list(before))
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=600,
-        special_tokens=[*CHATML, *extra],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(PROBE_TEXTS, trainer)
-    return tokenizer
-
-
-def qwen_tokenizer() -> Tokenizer:
-    """Cut as Qwen2's, with a token that is added but not special."""
-    words = pre_tokenizers.Split(Regex(_QWEN_WORDS), "isolated")
-    tokenizer = byte_level_tokenizer([words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
-    tokenizer.add_tokens([AddedToken("<think>", normalized=False), AddedToken("</think>", normalized=False)])
-    return tokenizer
-
-
-def smollm_tokenizer() -> Tokenizer:
-    """Cut as SmolLM2's, with spare control tokens."""
-    before = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    return byte_level_tokenizer(before, extra=["<repo_name>", "<file_sep>", "<gh_stars>"])
-
-
-def gemma_tokenizer() -> Tokenizer:
-    """As Gemma's: pieces of SentencePiece, with every way to merge one, and bytes for the rest."""
-    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>", "<unused0>", "<unused1>"]
-    pieces = _sentence_pieces()
-    tokens = [*special, *(f"<0x{byte:02X}>" for byte in range(256)), *pieces]
-    ids = {text: token_id for token_id, text in enumerate(tokens)}
-    merges = [(p[:cut], p[cut:]) for p in pieces for cut in range(1, len(p)) if p[:cut] in ids and p[cut:] in ids]
-    tokenizer = Tokenizer(models.BPE(ids, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    _cut_as_gemma(tokenizer)
-    tokenizer.add_special_tokens([AddedToken(text, normalized=False) for text in special])
-    tokenizer.add_tokens([AddedToken("\n\n", normalized=False)])
-    return tokenizer
-
-
-def _sentence_pieces() -> list[str]:
-    """Single characters and trained pieces, those merged first in front."""
-    trained = Tokenizer(models.BPE())
-    _cut_as_gemma(trained)
-    latin = [text for text in PROBE_TEXTS if text.isascii()]
-    trained.train_from_iterator(latin, trainers.BpeTrainer(vocab_size=330, show_progress=False))
-    vocabulary = trained.get_vocab()
-    return sorted(vocabulary, key=lambda piece: vocabulary[piece])
-
-
-def _cut_as_gemma(tokenizer: Tokenizer) -> None:
-    tokenizer.normalizer = normalizers.Replace(" ", "▁")
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
-    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
 
 
 FAMILIES: Final = {
@@ -174,7 +107,7 @@ def make_model(family: Family, tokenizer: Any, *, classifier: bool, seed: int = 
                 value.copy_(0.3 * torch.randn_like(value))
         # Final hidden states of a trained model have a common direction, which the fold needs; the suffix gives one.
         suffix = tokenizer.convert_tokens_to_ids(family.template.suffix)
-        model.get_input_embeddings().weight[suffix] *= 2.0 if family.name == "gemma3" else 6.0
+        model.get_input_embeddings().weight[suffix] *= 2.0 if family.name == "gemma3" else 10.0
     return model
 
 
@@ -189,7 +122,10 @@ def add_adapter(model: Any, seed: int = 1) -> Any:
         init_lora_weights=False,
         target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     )
-    adapted = get_peft_model(model, config).eval()
+    with warnings.catch_warnings():
+        # PEFT asks transformers for a name that is deprecated.
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        adapted = get_peft_model(model, config).eval()
     with torch.no_grad():
         for name, value in adapted.named_parameters():
             if "lora_B" in name:

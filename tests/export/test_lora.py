@@ -72,7 +72,7 @@ def test_a_delta_follows_the_rows_of_its_family(tmp_path: Path) -> None:
     tensors = query_adapter()
     before, after = merge(save_adapter(tmp_path, tensors), "llama")
 
-    delta = np.float32(4.0) * tensors[f"{QUERY}.lora_B.weight"] @ tensors[f"{QUERY}.lora_A.weight"]
+    delta = np.asarray(4.0 * tensors[f"{QUERY}.lora_B.weight"] @ tensors[f"{QUERY}.lora_A.weight"], dtype=np.float32)
     wanted = by_gguf_name("llama").permute_rows(
         "blk.0.attn_q.weight", delta, {"attention.head_count": 4, "attention.head_count_kv": 2}
     )
@@ -151,15 +151,13 @@ def test_other_kinds_of_adapter_are_refused(tmp_path: Path, changes: dict[str, A
         ({HEAD: np.ones((3, 32))}, r"head .* has shape \(3, 32\), wanted \(2, hidden\)"),
     ],
 )
-def test_tensors_that_are_no_adapters_are_refused(
-    tmp_path: Path, change: dict[str, Tensor | None], complaint: str
-) -> None:
+def test_tensors_that_are_no_adapters_are_refused(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
     """Unknown, unpaired and misshapen tensors are named."""
     tensors = query_adapter()
     for name, tensor in change.items():
         tensors.pop(name, None)
         if tensor is not None:
-            tensors[name] = tensor.astype(np.float32)
+            tensors[name] = np.asarray(tensor, dtype=np.float32)
 
     with pytest.raises(CheckpointError, match=complaint):
         read_adapter(save_adapter(tmp_path, tensors))
