@@ -49,3 +49,18 @@ def test_missing_folders_are_made(tmp_path: Path) -> None:
 
     assert target.read_text() == "x"
     assert target.stat().st_mode & 0o777 == 0o644
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    """An abandoned temporary file of this target goes; that of a writer still at work, and of another target, stay."""
+    target = tmp_path / "guard[1].gguf"
+    abandoned, other = tmp_path / ".guard[1].gguf.abc.part", tmp_path / ".other.gguf.abc.part"
+    abandoned.touch()
+    other.touch()
+
+    with replacing(target) as first, replacing(target) as second:
+        assert first.exists()
+        assert second.exists()
+        assert not abandoned.exists()
+
+    assert sorted(tmp_path.iterdir()) == [other, target]
