@@ -8,6 +8,7 @@ from math import prod
 from typing import Final
 
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+from typing_extensions import override
 
 from export.checkpoint import EMBEDDING, OUTPUT, Checkpoint
 from export.hf_config import HfConfig
@@ -66,7 +67,8 @@ class ExportPlan:
         """Of the largest tensor as float32."""
         return 4 * prod(self.largest_shape)
 
-    def render(self) -> str:
+    @override
+    def __str__(self) -> str:
         """The plan for people, as Markdown."""
         head = (
             f"{self.architecture}, {self.parameters / 1e9:.3f} billion parameters; largest tensor "

@@ -80,7 +80,7 @@ def test_the_plan_is_shown_with_every_quantisation() -> None:
     """Sizes, disk, memory and time, a line each."""
     plan = plan_config(parse_config(QWEN3_8B))
 
-    shown = plan.render()
+    shown = str(plan)
 
     assert "8.191 billion parameters" in shown
     assert "token_embd.weight (151936, 4096), 2.32 GiB as float32" in shown
