@@ -67,9 +67,8 @@ def run(
 def calibrate_guard(
     adapter: Annotated[str, typer.Argument(help="A shipped adapter's name or an adapter folder.")],
     data: Annotated[Path, typer.Option(help="Validation rows, never trained on: JSON Lines.")],
-    max_false_block: Annotated[
-        float | None, typer.Option(help="At most this share of on-topic prompts is refused; none: most balanced.")
-    ] = 0.01,
+    max_false_block: Annotated[float, typer.Option(help="At most this share of on-topic prompts is refused.")] = 0.01,
+    balanced: Annotated[bool, typer.Option("--balanced", help="Promise nothing: highest balanced accuracy.")] = False,
     uncertain_share: Annotated[
         float, typer.Option(help="Share of rows next to the threshold that are uncertain.")
     ] = 0.0,
@@ -86,7 +85,7 @@ def calibrate_guard(
         raise typer.BadParameter(f"--uncertain-decision {uncertain_decision!r}, wanted {' or '.join(Decision)}")
     folder = open_adapter(adapter).path
     aim = Aim(
-        max_false_block=max_false_block,
+        max_false_block=None if balanced else max_false_block,
         uncertain_share=uncertain_share,
         uncertain_decision=Decision(uncertain_decision),
     )
