@@ -23,7 +23,17 @@ class LlamaNative(JsonBody):
     key_rules: ClassVar = KeyRules(
         known=FORCING_KEYS
         | {"model", "stream", "prompt", "prompt_string", "multimodal_data", "system_prompt", "image_data"}
-        | {"input_prefix", "input_suffix", "input_extra", "filename", "text", "n_predict", "max_tokens", "stop"},
+        | {
+            "lora",
+            "input_prefix",
+            "input_suffix",
+            "input_extra",
+            "filename",
+            "text",
+            "n_predict",
+            "max_tokens",
+            "stop",
+        },
         free=FREE_KEYS | {"logit_bias"},
     )
 
@@ -52,8 +62,12 @@ class LlamaNative(JsonBody):
 
 
 def native_uses(body: JsonObject) -> Iterable[ChannelUse]:
-    """The channels that both dialects have; the last two are of servers before 2025."""
+    """The channels that both dialects have; the last two are of servers before 2025.
+
+    Adapters named by the client (``lora``) change what the model says as template values do: they can't be read.
+    """
     yield from forced_uses(body)
+    yield from opaque_use(Channel.TEMPLATE_KWARGS, body, "lora")
     yield from text_use(Channel.SYSTEM, body, "system_prompt")
     yield from opaque_use(Channel.IMAGES, body, "image_data")
 

@@ -239,8 +239,9 @@ class LlamaModel:
         # prompts of different lengths over several steps: measured with 16 prompts (Gemma 3, 9 layers, Q4_0,
         # 2 cores), 112 natural ones a second with one cache and 87 with streams; equally long ones 153 and 173.
         parameters.kv_unified = True
-        # Sliding-window layers keep no more than their window.
-        parameters.swa_full = False
+        # Sliding-window layers would keep cells for one window and one step only, counted over all sequences: a batch
+        # of prompts that are longer than the window would lose its first ones' cells, and be answered wrongly.
+        parameters.swa_full = True
         parameters.no_perf = True
         parameters.offload_kqv = parameters.op_offload = False
         return parameters

@@ -145,9 +145,10 @@ class LoadedGuard:
                 raise GuardFileError(
                     f"{self._path}: a prompt is read as {self._texts(whole)} in one piece, wanted {self._texts(alone)}"
                 )
-        with self._model.decoded([self._tokenise(prompt) for prompt in prompts]) as rows:
-            for prompt, row in zip(prompts, rows, strict=True):
-                self._check_answer(prompt, row[: self._model.vocabulary_size])
+        for prompt in prompts:
+            # One by one: an engine may have been given room for no more.
+            with self._model.decoded([self._tokenise(prompt)]) as rows:
+                self._check_answer(prompt, rows[0][: self._model.vocabulary_size])
         self._compute([self._tokenise(prompts[0])])
 
     def _check_answer(self, prompt: str, logits: Sequence[float]) -> None:

@@ -63,6 +63,18 @@ def test_plain_prompts_are_judged_right(shipped: Shipped, texts: list[str], bloc
     assert len(wrong) <= 1, wrong
 
 
+def test_a_batch_of_prompts_longer_than_the_attention_window_is_judged_as_each_alone(shipped: Shipped) -> None:
+    """What shares a batch must not push another prompt's tokens out of the sliding window's cache."""
+    engine, manifest = shipped
+    texts = [" ".join(f"{REFUSED[(i + k) % 8]} {ALLOWED[k % 8]} ({i * k})" for k in range(40)) for i in range(6)]
+    prompts = [render_prompts([Turn(Role.USER, text[:1990])], manifest.template)[0] for text in texts]
+    alone = [manifest.calibration.score(engine.score_sync([prompt])[0]) for prompt in prompts]
+
+    together = [manifest.calibration.score(logits) for logits in engine.score_sync(prompts)]
+
+    assert together == pytest.approx(alone, abs=0.05)
+
+
 def test_the_modelfile_is_current() -> None:
     """What is rendered from the shipped adapter is what the repository holds."""
     assert run_cli("export", "modelfile", "--check").returncode == 0

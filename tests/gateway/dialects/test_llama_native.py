@@ -188,3 +188,11 @@ async def test_a_refusal_has_timings_to_divide_by(start: GatewayFactory, path: s
     assert (whole["content"], whole["stop"], whole["model"]) == (REFUSAL, True, "m")
     assert (first["content"], first["stop"], last["content"], last["stop"]) == (REFUSAL, False, "", True)
     assert min(value for key, value in last["timings"].items() if key != "cache_n") > 0
+
+
+@pytest.mark.parametrize("dialect", ["llama_completion", "llama_infill"])
+def test_adapters_named_by_the_client_are_a_channel_that_cannot_be_read(dialect: str) -> None:
+    """They change what the model says, so strangers may not choose them."""
+    conversation = parse(dialect, {"prompt": "Kirk", "input_prefix": "a", "lora": [{"id": 0, "scale": 1.0}]})
+
+    assert Channel.TEMPLATE_KWARGS in uses(conversation)

@@ -230,3 +230,14 @@ def test_llama_cpp_prints_nothing(guard_file: Path, tmp_path: Path, capfd: pytes
     broken.write_bytes(guard_file.read_bytes()[:5000])
     refusal(broken)
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_engine_may_compute_one_prompt_at_a_time(tmp_path: Path) -> None:
+    """Room for a single prompt is enough to start, and to answer several."""
+    engine = LlamaCppEngine(tiny.write_guard(tmp_path / "guard.gguf"), threads=1, max_batch_prompts=1)
+    engine.start_sync()
+
+    try:
+        assert len(engine.score_sync(PROMPTS[:3])) == 3
+    finally:
+        engine.close()
