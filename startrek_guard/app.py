@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.markup import escape
@@ -27,10 +27,24 @@ app.add_typer(train.app, name="train")
 app.add_typer(export.app, name="export")
 
 
+_EXTRAS: Final = {
+    **dict.fromkeys(("gguf", "huggingface_hub", "numpy", "safetensors", "tokenizers", "typing_extensions"), "embedded"),
+    **dict.fromkeys(("accelerate", "matplotlib", "peft", "sklearn", "torch", "transformers"), "train"),
+}
+"""Which extra brings a library that a plain install, which serves a given GGUF, goes without."""
+
+
 def main() -> None:
     """Run the command line; known errors are one sentence and exit status 1."""
     try:
         app()
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        advice = escape(f"pip install 'startrek-guard[{extra}]'")
+        err.print(f"[red]error:[/red] this needs {error.name}: {advice}")
+        sys.exit(1)
     except _known_errors() as error:
         err.print(f"[red]error:[/red] {escape(str(error))}")
         sys.exit(1)

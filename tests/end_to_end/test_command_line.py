@@ -76,3 +76,16 @@ def test_serving_parts_import_without_the_training_libraries() -> None:
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("missing", "extra", "command"), [("gguf", "embedded", "model"), ("torch", "train", "train")])
+def test_a_missing_extra_is_named(missing: str, extra: str, command: str) -> None:
+    """Who has the plain install is told what to install for the rest."""
+    arguments = {"model": ["model", "build"], "train": ["train", "run"]}[command]
+    program = f"import sys; sys.modules[{missing!r}] = None; sys.argv[1:] = {arguments}\nimport startrek_guard.__main__"
+
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert f"startrek-guard[{extra}]" in done.stderr.replace("\n", "")
+    assert "Traceback" not in done.stderr
