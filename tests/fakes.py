@@ -199,7 +199,7 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
         listener.close()
 
 
-async def eventually(condition: Callable[[], bool] | Callable[[], Awaitable[bool]], seconds: float = 5.0) -> None:
+async def eventually(condition: Callable[[], bool] | Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
     """Wait until ``condition`` holds.
 
     Raises:

@@ -202,7 +202,7 @@ async def test_reading_along_holds_nothing_back(gateway: Gateway) -> None:
     gateway.upstream.gate.clear()
     async with gateway.client.stream("POST", "/api/chat", json={"model": "m", "messages": [QUESTION]}) as answer:
         chunks = answer.aiter_raw()
-        assert await asyncio.wait_for(anext(chunks), 2) == gateway.upstream.pieces[0]
+        assert await asyncio.wait_for(anext(chunks), 10) == gateway.upstream.pieces[0]
         gateway.upstream.gate.set()
         assert b"".join([chunk async for chunk in chunks]) == b"".join(gateway.upstream.pieces[1:])
 

@@ -34,16 +34,16 @@ async def test_a_client_that_leaves_in_mid_stream_closes_the_upstream(gateway: G
     gateway.upstream.gate.clear()
     async with gateway.client.stream("POST", "/api/chat", json=ON_TOPIC) as answer:
         await anext(answer.aiter_raw())
-    await asyncio.wait_for(gateway.upstream.closed.wait(), 2)
+    await asyncio.wait_for(gateway.upstream.closed.wait(), 10)
 
 
 async def test_a_client_that_leaves_before_the_answer_begins_closes_the_upstream(gateway: Gateway) -> None:
     """A model that is still loading need not load for nobody."""
     gateway.upstream.head_gate.clear()
     task = asyncio.ensure_future(gateway.post("/api/chat", ON_TOPIC | {"stream": False}))
-    await asyncio.wait_for(gateway.upstream.waiting.wait(), 2)
+    await asyncio.wait_for(gateway.upstream.waiting.wait(), 10)
     task.cancel()
-    await asyncio.wait_for(gateway.upstream.closed.wait(), 2)
+    await asyncio.wait_for(gateway.upstream.closed.wait(), 10)
     with pytest.raises(asyncio.CancelledError):
         await task
 
@@ -52,7 +52,7 @@ async def test_a_client_that_leaves_while_the_guard_works_is_never_forwarded(gat
     """Class M6: and its place in the queue is free again."""
     gateway.engine.hold()
     first = asyncio.ensure_future(gateway.post("/api/chat", ON_TOPIC))
-    await asyncio.wait_for(gateway.engine.started.wait(), 2)
+    await asyncio.wait_for(gateway.engine.started.wait(), 10)
     second = asyncio.ensure_future(gateway.post("/api/generate", {"model": "m", "prompt": "Kirk?"}))
     await asyncio.sleep(0.1)
     for task in (first, second):

