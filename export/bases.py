@@ -117,6 +117,15 @@ def _join(base: PackagedBase, paths: Sequence[Path], target: Path, advance: Call
         )
 
 
+def size_bytes(base: PackagedBase) -> int:
+    """Of the joined file.
+
+    Raises:
+        CheckpointError: if a package is missing.
+    """
+    return sum(_locate(package, file).stat().st_size for package, file in base.parts)
+
+
 def _locate(package: str, file: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:

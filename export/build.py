@@ -14,7 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from export.architectures import by_gguf_name
-from export.bases import PACKAGED_BASES, PackagedBase, materialise, packaged_base
+from export.bases import PACKAGED_BASES, PackagedBase, materialise, packaged_base, size_bytes
 from export.checkpoint import Checkpoint, FirstLayers, KeptVocabulary, MetadataValue, Tensor
 from export.errors import CheckpointError
 from export.fold import Folded, Head, margin_summary
@@ -173,7 +173,7 @@ def open_base_weights(
     """
     if base_path is None and base.get("package") is not None:
         packaged = packaged_base(base["package"])
-        size = 300e6
+        size = size_bytes(packaged)
         base_path = materialise(packaged, cache / "bases", lambda done: progress("joining the base", done / size))
     if base_path is not None and base_path.suffix == ".gguf":
         progress("reading the base", 0.0)
