@@ -24,6 +24,7 @@ from export.hf_checkpoint import open_checkpoint
 from export.keep_list import read_keep_list
 from export.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapted, LoraAdapter
 from export.quantise import DEFAULT_QUANTISATION, quantise
+from export.rounding import Rounded
 from guard.calibration import Calibration, Decision
 from guard.labels import Labels
 from guard.manifest import GuardManifest
@@ -82,6 +83,11 @@ class AdapterFolder:
         """The keep-list of its vocabulary; None for all tokens."""
         name = self.guard["base"].get("vocabulary")
         return None if name is None else self.path / name
+
+    @property
+    def rounding(self) -> str | None:
+        """The quantisation that the base was rounded to before training; None for none."""
+        return self.guard["base"].get("rounding")
 
     @property
     def packaged_base(self) -> PackagedBase | None:
@@ -160,7 +166,7 @@ def open_base(
         CheckpointError: if the base is missing or is not what the adapter was trained on.
     """
     checkpoint = open_base_weights(adapter.guard["base"], cache, base_path, progress)
-    return cut(checkpoint, adapter.layers, adapter.keep_list)
+    return cut(checkpoint, adapter.layers, adapter.keep_list, adapter.rounding)
 
 
 def open_base_weights(
@@ -181,12 +187,14 @@ def open_base_weights(
     return open_checkpoint(str(base_path or base.get("folder") or base.get("hub")))
 
 
-def cut(checkpoint: Checkpoint, layers: int | None, keep_list: Path | None) -> Checkpoint:
-    """The checkpoint with its first layers and kept tokens only."""
+def cut(checkpoint: Checkpoint, layers: int | None, keep_list: Path | None, rounding: str | None = None) -> Checkpoint:
+    """The checkpoint with its first layers and kept tokens only, its layers rounded."""
     if layers is not None:
         checkpoint = FirstLayers(checkpoint, layers)
     if keep_list is not None:
         checkpoint = KeptVocabulary(checkpoint, read_keep_list(keep_list))
+    if rounding is not None:
+        checkpoint = Rounded(checkpoint, rounding)
     return checkpoint
 
 

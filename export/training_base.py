@@ -15,8 +15,13 @@ from export.hf_config import read_config
 from guard.prompt import PromptTemplate
 
 
-def training_base(
-    base: Mapping[str, str | None], cache: Path, path: Path | None, layers: int | None, keep_list: Path | None
+def training_base(  # noqa: PLR0913 - a stage takes what it needs by name
+    base: Mapping[str, str | None],
+    cache: Path,
+    path: Path | None,
+    layers: int | None,
+    keep_list: Path | None,
+    rounding: str | None = None,
 ) -> tuple[Path, PromptTemplate]:
     """Where a base lies for training, and the prompt's marks for its architecture.
 
@@ -29,6 +34,7 @@ def training_base(
         path: a GGUF file or folder in place of what ``base`` names.
         layers: to keep; None for all.
         keep_list: of the vocabulary; None for all tokens.
+        rounding: the quantisation that the layers are rounded to; None for none.
 
     Returns:
         A GGUF file or a Hugging Face folder, and the marks.
@@ -38,12 +44,15 @@ def training_base(
     """
     source = path or base.get("folder") or base.get("hub")
     if source is not None and Path(source).suffix != ".gguf":
-        if layers is not None or keep_list is not None:
-            raise CheckpointError(f"layers and vocabulary can be cut of a GGUF base only, not of {source}")
+        if layers is not None or keep_list is not None or rounding is not None:
+            raise CheckpointError(
+                f"layers and vocabulary can be cut, and weights rounded, of a GGUF base only, not of {source}"
+            )
         folder = find_folder(str(source))
         return folder, read_config(folder).architecture.template
-    checkpoint = cut(open_base_weights(base, cache, path), layers, keep_list)
-    key = "/".join([str(base.get("package") or path), str(layers), keep_list.read_text() if keep_list else ""])
+    checkpoint = cut(open_base_weights(base, cache, path), layers, keep_list, rounding)
+    kept = keep_list.read_text() if keep_list else ""
+    key = "/".join([str(base.get("package") or path), str(layers), kept, *([rounding] if rounding else [])])
     target = cache / "training" / hashlib.sha256(key.encode()).hexdigest()[:16] / "base.gguf"
     if not target.is_file():
         write_f16(checkpoint, target, {})

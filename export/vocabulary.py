@@ -25,6 +25,9 @@ from guard.prompt import PromptTemplate
 SPACE: Final = "\u2581"
 """SentencePiece's mark for a space."""
 
+SPARE_ENTRIES: Final = ("<unused0>", "<unused1>")
+"""Gemma's entries that no text reaches, for the labels."""
+
 
 def choose_tokens(
     vocabulary: Vocabulary, texts: Iterable[str], template: PromptTemplate, frequent: int, spare: Sequence[str]

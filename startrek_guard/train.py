@@ -45,6 +45,36 @@ def generate(
 
 
 @app.command()
+def vocabulary(
+    recipe: RecipeOption = DEFAULT_GUARD,
+    frequent: Annotated[
+        int, typer.Option(help="Keep so many of the most frequent tokens, whatever the rows say.")
+    ] = 12_000,
+) -> None:
+    """Choose the tokens that a recipe keeps: those of its rows, the most frequent, and all bytes."""
+    from export.architectures import by_gguf_name
+    from export.atomic import replacing
+    from export.build import open_base_weights
+    from export.keep_list import write_keep_list
+    from export.vocabulary import SPARE_ENTRIES, choose_tokens
+    from guard.prompt import prompt_texts
+    from train.run import split_data
+
+    loaded = _recipe(recipe)
+    if loaded.base.vocabulary is None:
+        raise typer.BadParameter(f"the recipe {recipe!r} names no [base] vocabulary to write")
+    checkpoint = open_base_weights(_named(loaded), cache_folder())
+    _, sides, _ = split_data(loaded)
+    texts = {text for rows in sides.values() for row in rows for texts in prompt_texts(row.turns) for text in texts}
+    template = by_gguf_name(checkpoint.architecture).template
+    keep = choose_tokens(checkpoint.vocabulary, sorted(texts), template, frequent, SPARE_ENTRIES)
+    target = loaded.folder / loaded.base.vocabulary
+    with replacing(target) as temporary:
+        write_keep_list(temporary, keep)
+    out.print(f"{target}: {len(keep)} of {len(checkpoint.vocabulary.tokens)} tokens")
+
+
+@app.command()
 def run(
     recipe: RecipeOption = DEFAULT_GUARD,
     output: Annotated[Path | None, typer.Option(help="The run's folder [runs/RECIPE].")] = None,
@@ -141,10 +171,14 @@ def _base(recipe: Recipe, path: Path | None) -> tuple[Base, PromptTemplate]:
     from export.training_base import training_base
     from train.model import base_in
 
-    keep_list = None if recipe.base.vocabulary is None else recipe.folder / recipe.base.vocabulary
-    named = {"package": recipe.base.package, "folder": recipe.base.folder, "hub": recipe.base.hub}
-    found, template = training_base(named, cache_folder(), path, recipe.base.layers, keep_list)
+    base = recipe.base
+    keep_list = None if base.vocabulary is None else recipe.folder / base.vocabulary
+    found, template = training_base(_named(recipe), cache_folder(), path, base.layers, keep_list, base.rounding)
     return base_in(found), template
+
+
+def _named(recipe: Recipe) -> dict[str, str | None]:
+    return {"package": recipe.base.package, "folder": recipe.base.folder, "hub": recipe.base.hub}
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:

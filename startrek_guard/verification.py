@@ -64,7 +64,9 @@ def _reference(adapter: AdapterFolder, rows: Sequence[Row]) -> Reference:
     from train.model import base_in, load_trained
 
     manifest = adapter.manifest()
-    path, template = training_base(adapter.guard["base"], cache_folder(), None, adapter.layers, adapter.keep_list)
+    path, template = training_base(
+        adapter.guard["base"], cache_folder(), None, adapter.layers, adapter.keep_list, adapter.rounding
+    )
     base = base_in(path)
     encoder = Encoder(base.load_tokenizer(), template)
     outputs = compute(load_trained(base, adapter.path, manifest.labels, encoder), encoder, rows)

@@ -45,15 +45,15 @@ class Mixture:
         test_share: of the origins.
     """
 
-    variants: float = 0.5
+    variants: float = 0.2
     named: int = 8000
     wrapped: int = 2600
     obfuscated: int = 1600
-    buried: int = 600
-    long: int = 450
-    composed_dialogues: int = 2600
-    validation_share: float = 0.05
-    test_share: float = 0.05
+    buried: int = 500
+    long: int = 350
+    composed_dialogues: int = 1600
+    validation_share: float = 0.03
+    test_share: float = 0.03
 
 
 DEFAULT_MIXTURE: Final = Mixture()
@@ -332,7 +332,9 @@ class _Composer:
         return Row((Turn(Role.USER, text),), self.pool.label(on_topic), slice_, origin, source)
 
 
-_TELLING: Final = frozenset({"statements", "canon", "obscure", "new_series", "plots", "chatty", "long"})
+_TELLING: Final = frozenset(
+    {"statements", "canon", "obscure", "new_series", "plots", "chatty", "long", "characters", "works", "things"}
+)
 """Slices whose prompts can stand as sentences of a longer text."""
 
 

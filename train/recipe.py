@@ -9,7 +9,8 @@ from typing import Any, Final, TypeVar
 
 from train.errors import RecipeError
 
-PRECISIONS: Final = ("fp32", "bf16", "fp16")
+PRECISIONS: Final = ("auto", "fp32", "bf16", "fp16")
+ROUNDINGS: Final = ("Q4_0",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,8 @@ class BaseRecipe:
         hub: a model id on the hub.
         layers: how many layers are kept; None keeps all.
         vocabulary: name of a keep-list beside the recipe; None keeps all tokens.
+        rounding: the quantisation that the guard will be served in. Weights are rounded to it before training, and the
+            adapted ones again while it goes on, so that quantising the guard takes nothing away from it.
     """
 
     package: str | None = None
@@ -29,8 +32,11 @@ class BaseRecipe:
     hub: str | None = None
     layers: int | None = None
     vocabulary: str | None = None
+    rounding: str | None = None
 
     def __post_init__(self) -> None:
+        if self.rounding not in (None, *ROUNDINGS):
+            raise RecipeError(f"[base] rounding {self.rounding!r}, wanted one of {', '.join(ROUNDINGS)}")
         named = [name for name in ("package", "folder", "hub") if getattr(self, name)]
         if len(named) != 1:
             raise RecipeError(f"[base] names {' and '.join(named) or 'no model'}, wanted one of package, folder, hub")
@@ -65,11 +71,20 @@ class DataRecipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoraRecipe:
-    """Low-rank adaptation (Hu et al. 2021)."""
+    """Low-rank adaptation (Hu et al. 2021).
+
+    Attributes:
+        rank: of the two matrices.
+        alpha: their product counts ``alpha / rank`` times.
+        dropout: of what goes into them.
+        first_layer: the first layer that is adapted. Those below stay as they are, which saves their backward pass.
+        target_modules: the matrices of a layer that are adapted.
+    """
 
     rank: int = 16
     alpha: int = 32
     dropout: float = 0.05
+    first_layer: int = 0
     target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -86,7 +101,8 @@ class TrainingRecipe:
         warmup_share: of all steps.
         weight_decay: AdamW's.
         max_length_tokens: longer rows are cut, and counted in ``run.json``.
-        precision: ``fp32``, ``bf16`` or ``fp16`` (mixed).
+        precision: ``fp32``, ``bf16`` or ``fp16`` (mixed); ``auto`` is ``bf16`` where the hardware computes it, which
+            is twice as fast there and eight times slower elsewhere, and else ``fp32``.
         save_steps: a checkpoint to resume from every so many steps.
         seed: of everything random.
     """

@@ -173,6 +173,8 @@ def write_guard_file(recipe: Recipe, run: RunDir, labels: Labels, template: Prom
     base = {key: value for key, value in base.items() if value}
     if recipe.base.layers is not None:
         base["layers"] = recipe.base.layers
+    if recipe.base.rounding is not None:
+        base["rounding"] = recipe.base.rounding
     if recipe.base.vocabulary is not None:
         shutil.copyfile(recipe.folder / recipe.base.vocabulary, run.adapter / VOCABULARY_FILE)
         base["vocabulary"] = VOCABULARY_FILE
