@@ -87,7 +87,8 @@ class AdapterFolder:
     @property
     def rounding(self) -> str | None:
         """The quantisation that the base was rounded to before training; None for none."""
-        return self.guard["base"].get("rounding")
+        kind = self.guard["base"].get("rounding")
+        return None if kind is None else str(kind)
 
     @property
     def packaged_base(self) -> PackagedBase | None:

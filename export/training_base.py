@@ -19,6 +19,7 @@ def training_base(  # noqa: PLR0913 - a stage takes what it needs by name
     base: Mapping[str, str | None],
     cache: Path,
     path: Path | None,
+    *,
     layers: int | None,
     keep_list: Path | None,
     rounding: str | None = None,

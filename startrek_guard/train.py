@@ -173,7 +173,9 @@ def _base(recipe: Recipe, path: Path | None) -> tuple[Base, PromptTemplate]:
 
     base = recipe.base
     keep_list = None if base.vocabulary is None else recipe.folder / base.vocabulary
-    found, template = training_base(_named(recipe), cache_folder(), path, base.layers, keep_list, base.rounding)
+    found, template = training_base(
+        _named(recipe), cache_folder(), path, layers=base.layers, keep_list=keep_list, rounding=base.rounding
+    )
     return base_in(found), template
 
 

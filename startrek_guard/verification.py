@@ -65,7 +65,12 @@ def _reference(adapter: AdapterFolder, rows: Sequence[Row]) -> Reference:
 
     manifest = adapter.manifest()
     path, template = training_base(
-        adapter.guard["base"], cache_folder(), None, adapter.layers, adapter.keep_list, adapter.rounding
+        adapter.guard["base"],
+        cache_folder(),
+        None,
+        layers=adapter.layers,
+        keep_list=adapter.keep_list,
+        rounding=adapter.rounding,
     )
     base = base_in(path)
     encoder = Encoder(base.load_tokenizer(), template)

@@ -41,7 +41,7 @@ def round_q4_0(weight: torch.Tensor) -> torch.Tensor:
     return steps.mul_(scale.half().float()).reshape(weight.shape)
 
 
-class RoundedWeights(TrainerCallback):
+class RoundedWeights(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
     """Keeps ``frozen weight + adapter`` at what Q4_0 will make of it.
 
     Args:
