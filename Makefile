@@ -22,7 +22,7 @@ lint: $(VENV)/test.stamp
 	$(BIN)/startrek-guard train card --check
 
 bench: $(VENV)/test.stamp
-	$(BIN)/python -m benchmarks "$$($(BIN)/startrek-guard model build)"
+	$(BIN)/python -m benchmarks $(ARGS)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "startrek-guard needs Python 3.11 or newer; name one with make PYTHON=python3.12"; exit 1; }

@@ -68,7 +68,7 @@ async def _running(settings: Settings, engine: Engine, metrics: Metrics) -> Asyn
         manifest = await engine.start()
         scheduler = Scheduler(engine, settings.queue_prompts, settings.queue_bytes)
         cache = VerdictCache(settings.cache_max_bytes, settings.cache_ttl_seconds, time.monotonic)
-        judge = Judge(manifest, engine.name, scheduler, cache, log_prompts=settings.log_prompts)
+        judge = Judge(manifest, engine.fingerprint, scheduler, cache, log_prompts=settings.log_prompts)
         answers = AnswerMemory(settings.answers_max_bytes, settings.answers_ttl_seconds, time.monotonic)
         moderator = Moderator(settings, judge, answers, metrics, time.monotonic)
         async with (

@@ -43,7 +43,7 @@ class Judge:
 
     Args:
         manifest: of the guard.
-        engine_name: becomes part of what a verdict is remembered under.
+        engine_fingerprint: tells its weights from other ones; part of what a verdict is remembered under.
         scheduler: before the guard's engine.
         cache: of its verdicts.
         log_prompts: write the judged texts to the log.
@@ -52,7 +52,7 @@ class Judge:
     def __init__(
         self,
         manifest: GuardManifest,
-        engine_name: str,
+        engine_fingerprint: str,
         scheduler: Scheduler,
         cache: VerdictCache,
         *,
@@ -62,7 +62,7 @@ class Judge:
         self._scheduler = scheduler
         self._cache = cache
         self._log_prompts = log_prompts
-        self._fingerprint = _fingerprint(manifest, engine_name)
+        self._fingerprint = _fingerprint(manifest, engine_fingerprint)
 
     async def verdicts(self, texts: Sequence[Text]) -> list[Verdict]:
         """The verdict on each text, in order; all are asked for at once.
@@ -92,7 +92,7 @@ class Judge:
         return await to_thread.run_sync(render_prompts, turns, self.manifest.template)
 
 
-def _fingerprint(manifest: GuardManifest, engine_name: str) -> bytes:
-    """Tells guards apart: marks, labels, calibration and data of one are not those of another."""
-    identity = json.dumps([engine_name, manifest.to_metadata()], sort_keys=True)
+def _fingerprint(manifest: GuardManifest, engine_fingerprint: str) -> bytes:
+    """Tells guards apart: weights, marks, labels and calibration of one are not those of another."""
+    identity = json.dumps([engine_fingerprint, manifest.to_metadata()], sort_keys=True)
     return hashlib.sha256(identity.encode()).digest()

@@ -172,11 +172,22 @@ def _base(recipe: Recipe, path: Path | None) -> tuple[Base, PromptTemplate]:
     from train.model import base_in
 
     base = recipe.base
+    if base.random is not None and path is None:
+        path = _random_base(base.random)
     keep_list = None if base.vocabulary is None else recipe.folder / base.vocabulary
     found, template = training_base(
         _named(recipe), cache_folder(), path, layers=base.layers, keep_list=keep_list, rounding=base.rounding
     )
     return base_in(found), template
+
+
+def _random_base(architecture: str) -> Path:
+    from export.architectures import by_gguf_name
+    from train.random_base import save_random_base
+
+    template = by_gguf_name(architecture).template
+    folder = cache_folder() / "random" / architecture
+    return save_random_base(folder, (template.prefix, template.turn, template.suffix))
 
 
 def _named(recipe: Recipe) -> dict[str, str | None]:

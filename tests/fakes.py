@@ -39,7 +39,7 @@ class ScriptedEngine:
     """
 
     def __init__(self, max_batch_prompts: int = 8, max_batch_bytes: int = 1 << 20) -> None:
-        self.name = "scripted"
+        self.name = self.fingerprint = "scripted"
         self.max_batch_prompts = max_batch_prompts
         self.max_batch_bytes = max_batch_bytes
         self.batches: list[list[str]] = []

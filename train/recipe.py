@@ -11,16 +11,18 @@ from train.errors import RecipeError
 
 PRECISIONS: Final = ("auto", "fp32", "bf16", "fp16")
 ROUNDINGS: Final = ("Q4_0",)
+RANDOM_BASES: Final = ("qwen3",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseRecipe:
-    """The model to start from; exactly one of ``package``, ``folder`` and ``hub`` names it.
+    """The model to start from; exactly one of ``package``, ``folder``, ``hub`` and ``random`` names it.
 
     Attributes:
         package: weights that come as a Python package (``gemma3_270m``, ``smollm2_135m``).
         folder: a local Hugging Face folder.
         hub: a model id on the hub.
+        random: an architecture (``qwen3``) of which a model of two random layers is made, to try the chain with.
         layers: how many layers are kept; None keeps all.
         vocabulary: name of a keep-list beside the recipe; None keeps all tokens.
         rounding: the quantisation that the guard will be served in. Weights are rounded to it before training, and the
@@ -30,6 +32,7 @@ class BaseRecipe:
     package: str | None = None
     folder: str | None = None
     hub: str | None = None
+    random: str | None = None
     layers: int | None = None
     vocabulary: str | None = None
     rounding: str | None = None
@@ -37,9 +40,12 @@ class BaseRecipe:
     def __post_init__(self) -> None:
         if self.rounding not in (None, *ROUNDINGS):
             raise RecipeError(f"[base] rounding {self.rounding!r}, wanted one of {', '.join(ROUNDINGS)}")
-        named = [name for name in ("package", "folder", "hub") if getattr(self, name)]
+        named = [name for name in ("package", "folder", "hub", "random") if getattr(self, name)]
         if len(named) != 1:
-            raise RecipeError(f"[base] names {' and '.join(named) or 'no model'}, wanted one of package, folder, hub")
+            found = " and ".join(named) or "no model"
+            raise RecipeError(f"[base] names {found}, wanted one of package, folder, hub, random")
+        if self.random not in (None, *RANDOM_BASES):
+            raise RecipeError(f"[base] random {self.random!r}, wanted one of {', '.join(RANDOM_BASES)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,7 +121,7 @@ def run_recipe(  # noqa: PLR0913 - a stage takes what it needs by name
     say("measuring the final hidden states for export")
     outputs = compute(model, encoder, sides[Side.VALIDATION][:MAX_FOLD_ROWS])
     save_fold(outputs.hidden, run.adapter / FOLD_FILE)
-    write_guard_file(recipe, run, labels, template)
+    write_guard_file(recipe, run, labels, template, base)
     merged, difference = merge(model, encoder, sides[Side.VALIDATION][:64])
     if merged_folder is not None:
         save_merged(merged, encoder.tokenizer, merged_folder)
@@ -167,17 +167,19 @@ def save_fold(hidden: npt.NDArray[np.float32], path: Path) -> None:
     save_file(tensors, path)
 
 
-def write_guard_file(recipe: Recipe, run: RunDir, labels: Labels, template: PromptTemplate) -> None:
+def write_guard_file(recipe: Recipe, run: RunDir, labels: Labels, template: PromptTemplate, base: Base) -> None:
     """Write what export needs to know beside the adapter's weights, uncalibrated and its accuracy not yet measured."""
-    base: dict[str, Any] = {"package": recipe.base.package, "folder": recipe.base.folder, "hub": recipe.base.hub}
-    base = {key: value for key, value in base.items() if value}
-    if recipe.base.layers is not None:
-        base["layers"] = recipe.base.layers
-    if recipe.base.rounding is not None:
-        base["rounding"] = recipe.base.rounding
-    if recipe.base.vocabulary is not None:
-        shutil.copyfile(recipe.folder / recipe.base.vocabulary, run.adapter / VOCABULARY_FILE)
-        base["vocabulary"] = VOCABULARY_FILE
+    named = recipe.base
+    described: dict[str, Any] = {
+        "package": named.package,
+        "folder": base.folder if named.random else named.folder,
+        "hub": named.hub,
+        "layers": named.layers,
+        "rounding": named.rounding,
+    }
+    if named.vocabulary is not None:
+        shutil.copyfile(recipe.folder / named.vocabulary, run.adapter / VOCABULARY_FILE)
+        described["vocabulary"] = VOCABULARY_FILE
     write_json(
         run.adapter / GUARD_FILE,
         {
@@ -190,7 +192,7 @@ def write_guard_file(recipe: Recipe, run: RunDir, labels: Labels, template: Prom
                 "turn": template.turn,
                 "suffix": template.suffix,
             },
-            "base": base,
+            "base": {key: value for key, value in described.items() if value is not None},
             "calibration": calibration_as_dict(UNCALIBRATED),
             "data_sha256": run.data_sha256(),
             "accuracy": None,

@@ -42,6 +42,14 @@ class Engine(Protocol):
     max_batch_prompts: int
     max_batch_bytes: int
 
+    @property
+    def fingerprint(self) -> str:
+        """Tells this guard's weights from any other's; known once the engine was started.
+
+        Raises:
+            EngineUnavailableError: if it was not.
+        """
+
     async def start(self) -> GuardManifest:
         """Load or reach the model, check that it is a guard, warm it up.
 

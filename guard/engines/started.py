@@ -25,8 +25,8 @@ class StartedEngine:
 
     @property
     def fingerprint(self) -> str:
-        """The engine's own, where it has one."""
-        return str(getattr(self._engine, "fingerprint", ""))
+        """See :class:`guard.engines.base.Engine`."""
+        return self._engine.fingerprint
 
     async def start(self) -> GuardManifest:
         """The manifest of the running engine."""

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from guard.labels import DEFAULT_LABELS
-from tests.train.tiny_base import TEMPLATE, save_tiny_base
+from tests.train.tiny_base import MARKS, TEMPLATE
 from train.corpus import Corpus, read_corpus
 from train.dataset import clean
 from train.encode import Encoder
 from train.generate import Mixture, Side, generate
 from train.model import Base, base_in
+from train.random_base import save_random_base
 from train.rows import Row
 
 TOPIC: Final = Path(__file__).parent / "tiny_topic"
@@ -64,7 +65,8 @@ def sides(corpus: Corpus) -> dict[Side, Sequence[Row]]:
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory, corpus: Corpus) -> Base:
     """A random Qwen3 of two layers in a Hugging Face folder."""
-    return base_in(save_tiny_base(tmp_path_factory.mktemp("tiny_qwen3"), [piece.text for piece in corpus.prompts]))
+    texts = [piece.text for piece in corpus.prompts]
+    return base_in(save_random_base(tmp_path_factory.mktemp("tiny_qwen3"), MARKS, texts))
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from guard.labels import DEFAULT_LABELS
 from tests.train.tiny_base import TEMPLATE
 from train.encode import Encoder
 from train.errors import DataError, RunError
-from train.finetune import last_checkpoint
+from train.finetune import effective_precision, last_checkpoint
 from train.generate import Side
 from train.guard_file import calibration_of, labels_of, read_guard_file
 from train.model import Base
@@ -161,6 +161,31 @@ def test_the_predecessors_hyperparameters_train(name: str, tmp_path: Path, recip
     adapter = load_file(run.adapter / "adapter_model.safetensors")
     # Two matrices for each of seven modules in two layers, and the head.
     assert len(adapter) == 2 * 7 * 2 + 1
+
+
+@pytest.mark.slow
+def test_lower_layers_stay_as_they_are(tmp_path: Path, recipe_file: Path, base: Base) -> None:
+    """Only layers from ``first_layer`` on get an adapter."""
+    recipe = load_recipe(str(recipe_file))
+    recipe = replace(recipe, lora=replace(recipe.lora, first_layer=1), training=replace(recipe.training, epochs=0.2))
+    run = RunDir(tmp_path / "run")
+    run_recipe(recipe, run, base, TEMPLATE, say=_quiet)
+    adapted = {name for name in load_file(run.adapter / "adapter_model.safetensors") if "lora" in name}
+    assert {name.split(".layers.")[1][0] for name in adapted} == {"1"}
+
+
+def test_a_first_layer_that_is_none_is_refused(tmp_path: Path, recipe_file: Path, base: Base) -> None:
+    """Quoting both numbers."""
+    recipe = load_recipe(str(recipe_file))
+    recipe = replace(recipe, lora=replace(recipe.lora, first_layer=2))
+    with pytest.raises(RunError, match="first_layer is 2, wanted less than the base's 2 layers"):
+        run_recipe(recipe, RunDir(tmp_path / "run"), base, TEMPLATE, say=_quiet)
+
+
+def test_automatic_precision_is_one_that_the_machine_computes() -> None:
+    """Any other precision is itself."""
+    assert effective_precision("auto") in {"fp32", "bf16", "fp16"}
+    assert effective_precision("bf16") == "bf16"
 
 
 def test_changed_data_are_not_resumed(tmp_path: Path, recipe_file: Path) -> None:
