@@ -20,11 +20,12 @@ from export.errors import CheckpointError
 from export.fold import Folded, Head, margin_summary
 from export.gguf_checkpoint import GgufCheckpoint
 from export.gguf_file import write_f16
-from export.hf_checkpoint import open_checkpoint
+from export.hf_checkpoint import HfCheckpoint, open_checkpoint
 from export.keep_list import read_keep_list
 from export.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapted, LoraAdapter
 from export.quantise import DEFAULT_QUANTISATION, quantise
 from export.rounding import Rounded
+from export.token_proof import prove_guard_vocabulary
 from guard.calibration import Calibration, Decision
 from guard.labels import Labels
 from guard.manifest import GuardManifest
@@ -47,6 +48,8 @@ def _silent(_stage: str, _share: float) -> None:
 @dataclass(frozen=True)
 class AdapterFolder:
     """A trained guard as it is stored: PEFT's two files, ``guard.json``, ``fold.safetensors``, a keep-list.
+
+    One whose adapter is merged into its base already has no files of PEFT's: the base has the head.
 
     Attributes:
         path: the folder.
@@ -77,6 +80,11 @@ class AdapterFolder:
         """How many layers of the base the adapter was trained on; None for all."""
         layers = self.guard["base"].get("layers")
         return None if layers is None else int(layers)
+
+    @property
+    def merged(self) -> bool:
+        """Whether the base is the whole classifier, its adapter merged and its head in it."""
+        return bool(self.guard["base"].get("merged"))
 
     @property
     def keep_list(self) -> Path | None:
@@ -145,7 +153,8 @@ class AdapterFolder:
     def sha256(self) -> str:
         """Over every file that decides the GGUF."""
         digest = hashlib.sha256()
-        for name in (GUARD_FILE, ADAPTER_CONFIG, ADAPTER_WEIGHTS, FOLD_FILE):
+        adapter_files = () if self.merged else (ADAPTER_CONFIG, ADAPTER_WEIGHTS)
+        for name in (GUARD_FILE, *adapter_files, FOLD_FILE):
             digest.update(_bytes(self.path / name))
         if self.keep_list is not None:
             digest.update(_bytes(self.keep_list))
@@ -205,17 +214,44 @@ def fold_adapter(adapter: AdapterFolder, base: Checkpoint) -> tuple[Folded, Guar
     Raises:
         ExportError: if they do not fit each other, or on real rows another token comes near a label.
     """
+    weight, model = merge_adapter(adapter, base)
+    mean, sample = adapter.hidden_states()
+    head = Head(weight, mean)
+    manifest = adapter.manifest(fold_margin_nats=round(margin_summary(head, sample)["least_nats"], 2))
+    return Folded(model, head, manifest.labels, manifest.template), manifest
+
+
+def merge_adapter(adapter: AdapterFolder, base: Checkpoint) -> tuple[Tensor, Checkpoint]:
+    """The classification head, shape (2, hidden), and the model under it.
+
+    Raises:
+        CheckpointError: if adapter and base do not fit each other, or neither has a head.
+    """
+    if not adapter.merged:
+        return apply_lora(adapter.path, base)
+    # A base that is read from a GGUF file or cut is another class: those have no head.
+    head = base.head if isinstance(base, HfCheckpoint) else None
+    if head is None:
+        raise CheckpointError(
+            f"{adapter.path / GUARD_FILE} says that its base is the whole classifier, but the base "
+            f"{base.general.get('name')!r} has no classification head; wanted a Hugging Face folder, not cut"
+        )
+    return head, base
+
+
+def apply_lora(folder: Path, base: Checkpoint) -> tuple[Tensor, Checkpoint]:
+    """A PEFT folder's head, shape (2, hidden), and its base with the deltas merged into it.
+
+    Raises:
+        CheckpointError: if the adapter is unusable, has no head or does not fit the base.
+    """
     architecture = by_gguf_name(base.architecture)
     hyperparameters = base.hyperparameters
     layers = int(hyperparameters["block_count"])
-    lora = LoraAdapter(adapter.path, lambda module: architecture.tensor_name(module, layers))
+    lora = LoraAdapter(folder, lambda module: architecture.tensor_name(module, layers))
     if lora.head is None:
-        raise CheckpointError(f"the adapter in {adapter.path} has no classification head (score.weight)")
-    mean, sample = adapter.hidden_states()
-    head = Head(lora.head, mean)
-    manifest = adapter.manifest(fold_margin_nats=round(margin_summary(head, sample)["least_nats"], 2))
-    merged = Adapted(base, lora, lambda name, tensor: architecture.permute_rows(name, tensor, hyperparameters))
-    return Folded(merged, head, manifest.labels, manifest.template), manifest
+        raise CheckpointError(f"the adapter in {folder} has no classification head (score.weight)")
+    return lora.head, Adapted(base, lora, lambda name, tensor: architecture.permute_rows(name, tensor, hyperparameters))
 
 
 def guard_metadata(
@@ -297,7 +333,14 @@ def write_guard(  # noqa: PLR0913 - a stage takes what it needs by name
     licence: Mapping[str, str],
     progress: Progress = _silent,
 ) -> None:
-    """Write a folded guard to ``target``, through an F16 file beside it that is removed again."""
+    """Write a folded guard to ``target``, through an F16 file beside it that is removed again.
+
+    Raises:
+        ExportError: if its vocabulary reads text otherwise than the base's, or it can't be written.
+    """
+    progress("proving the vocabulary", 0.0)
+    prove_guard_vocabulary(folded.base_vocabulary, folded.vocabulary, manifest.labels, folded.architecture)
+    progress("proving the vocabulary", 1.0)
     metadata = guard_metadata(manifest, folded, licence)
     target.parent.mkdir(parents=True, exist_ok=True)
     half = target.with_name(f".{target.stem}.f16.part")
@@ -319,7 +362,8 @@ def _licence(adapter: AdapterFolder) -> dict[str, str]:
 
 def _base_title(base: Mapping[str, Any]) -> str:
     package = base.get("package")
-    title = PACKAGED_BASES[package].title if package in PACKAGED_BASES else base.get("hub") or base.get("folder") or ""
+    named = base.get("title") or base.get("hub") or base.get("folder") or ""
+    title = PACKAGED_BASES[package].title if package in PACKAGED_BASES else named
     return f"{title}, first {base['layers']} layers" if base.get("layers") else str(title)
 
 
@@ -330,7 +374,15 @@ def _key(adapter: AdapterFolder, base_path: Path | None) -> str:
         made_of.append(str(base_path.stat().st_mtime_ns))
     elif adapter.packaged_base is not None:
         made_of.append(adapter.packaged_base.sha256)
+    elif folder := adapter.guard["base"].get("folder"):
+        made_of += _file_states(Path(folder).expanduser())
     return hashlib.sha256("/".join(made_of).encode()).hexdigest()[:16]
+
+
+def _file_states(folder: Path) -> list[str]:
+    """Of a model's files: gigabytes whose content is not hashed at every start."""
+    files = sorted(path for path in folder.glob("*") if path.suffix in (".json", ".safetensors"))
+    return [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
 
 
 def _bytes(path: Path) -> bytes:

@@ -101,6 +101,11 @@ class Folded(WrappedCheckpoint):
     def vocabulary(self) -> Vocabulary:
         return self._vocabulary
 
+    @property
+    def base_vocabulary(self) -> Vocabulary:
+        """The vocabulary before the labels got their tokens."""
+        return self._base.vocabulary
+
     @override
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         shapes = dict(self._base.shapes())

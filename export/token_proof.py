@@ -15,8 +15,9 @@ from typing_extensions import override
 from export.architectures.base import Architecture
 from export.checkpoint import TOKEN_TYPE_CONTROL, TOKEN_TYPE_USER_DEFINED, Vocabulary
 from export.errors import CheckpointError
-from export.llama import tokenizer_of
+from export.llama import LlamaTokenizer, tokenizer_of
 from export.probe_texts import PROBE_TEXTS
+from guard.labels import Labels
 from guard.normalise import normalise
 
 Tokenise = Callable[[str], Sequence[int]]
@@ -96,9 +97,7 @@ def prove_same_tokens(
         CheckpointError: quoting the first text that is read otherwise.
     """
     with tokenizer_of(before, architecture) as old, tokenizer_of(after, architecture) as new:
-        difference = first_difference(old.tokenise, lambda text: [keep[i] for i in new.tokenise(text)], texts)
-    if difference is not None:
-        raise CheckpointError(f"the changed vocabulary reads a text as other tokens than its base: {difference}")
+        _refuse_difference(old, new, keep, texts)
 
 
 def prove_no_control_token(vocabulary: Vocabulary, architecture: str) -> None:
@@ -109,18 +108,51 @@ def prove_no_control_token(vocabulary: Vocabulary, architecture: str) -> None:
     Raises:
         CheckpointError: listing the tokens whose text, or a disguise of it, is read as a control token.
     """
+    with tokenizer_of(vocabulary, architecture) as llama:
+        _refuse_typed_control(vocabulary, llama)
+
+
+def prove_guard_vocabulary(before: Vocabulary, after: Vocabulary, labels: Labels, architecture: str) -> None:
+    """Prove both of a guard about to be written: the labels' tokens change no text, and no control token can be typed.
+
+    Args:
+        before: the vocabulary that the guard was trained with.
+        after: the same with the labels' tokens.
+        labels: their names, which are read within texts too.
+        architecture: GGUF's name of it.
+
+    Raises:
+        CheckpointError: quoting the text that is read otherwise, or the control tokens that can be typed.
+    """
+    texts = [normalise(text) for text in (*PROBE_TEXTS, *_with_labels(labels))]
+    with tokenizer_of(before, architecture) as old, tokenizer_of(after, architecture) as new:
+        _refuse_difference(old, new, range(len(after.tokens)), texts)
+        _refuse_typed_control(after, new)
+
+
+def _with_labels(labels: Labels) -> Iterator[str]:
+    for label in labels.ordered:
+        yield from (label, f"a {label} b", f"a{label}b", f"{label}{label}", f"{label}_{label}")
+
+
+def _refuse_difference(old: LlamaTokenizer, new: LlamaTokenizer, keep: Sequence[int], texts: Iterable[str]) -> None:
+    difference = first_difference(old.tokenise, lambda text: [keep[i] for i in new.tokenise(text)], texts)
+    if difference is not None:
+        raise CheckpointError(f"the changed vocabulary reads a text as other tokens than its base: {difference}")
+
+
+def _refuse_typed_control(vocabulary: Vocabulary, llama: LlamaTokenizer) -> None:
     control = {token_id for token_id, kind in enumerate(vocabulary.types) if kind == TOKEN_TYPE_CONTROL}
     marks = [
         vocabulary.tokens[token_id]
         for token_id, kind in enumerate(vocabulary.types)
         if kind in (TOKEN_TYPE_CONTROL, TOKEN_TYPE_USER_DEFINED)
     ]
-    with tokenizer_of(vocabulary, architecture) as llama:
-        reached = [
-            mark
-            for mark in marks
-            if any(control & set(llama.tokenise(text, marks=True)) for text in set(map(normalise, disguises(mark))))
-        ]
+    reached = [
+        mark
+        for mark in marks
+        if any(control & set(llama.tokenise(text, marks=True)) for text in set(map(normalise, disguises(mark))))
+    ]
     if reached:
         raise CheckpointError(f"typed text could become the control tokens {', '.join(map(repr, reached[:20]))}")
 

@@ -40,6 +40,49 @@ def gguf(
     out.print(str(output))
 
 
+@app.command("import")
+def import_(
+    source: Annotated[
+        str, typer.Argument(help="A PEFT SEQ_CLS adapter or a ...ForSequenceClassification: folder or hub id.")
+    ],
+    topic: Annotated[str, typer.Option(help="What it is about, in words, such as 'Star Trek'.")],
+    data: Annotated[Path, typer.Option(help="Labelled rows to measure hidden states on: JSON Lines.")],
+    output: Annotated[Path, typer.Option(help="The guard's folder, which is made.")],
+    base: Annotated[str | None, typer.Option(help="An adapter's base, folder or hub id, if not what it names.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Names of class 0 (off topic) and 1 (on topic), by comma [id2label].")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, help="How many of the rows to compute, evenly over the file.")] = 512,
+    half: Annotated[bool, typer.Option("--bfloat16", help="Compute them in bfloat16: half the memory.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files; say sizes, memory and time.")] = False,
+) -> None:
+    """Make a guard's folder of a classifier that was trained elsewhere; every command then takes it by its path."""
+    from startrek_guard.importing import Wanted, import_classifier, read_classifier
+
+    wanted = Wanted(source, output, topic, data, base=base, labels=labels, rows=rows, half=half)
+    if dry_run:
+        from export.hf_config import read_config
+        from export.plan import plan_config
+
+        found, names, chosen = read_classifier(wanted)
+        kind = f"an adapter on {found.base_folder}" if found.adapter else "a whole classifier"
+        out.print(f"{kind}: {names.off_topic} or {names.on_topic}; {len(chosen)} rows to compute")
+        out.print(str(plan_config(read_config(found.base_folder))))
+        return
+    imported = import_classifier(wanted)
+    out.print(
+        f"{imported.folder}: in the guard's prompt {imported.right:.1%} of {imported.prompts} prompts get their label, "
+        f"uncalibrated; other tokens stay {imported.margin_nats:.1f} nats below the labels."
+    )
+    err.print(
+        "The classifier was trained on texts in its own format, not on the guard's prompt, so its accuracy is not what "
+        f"it was. Measure it: startrek-guard train calibrate {output} --data VALIDATION.jsonl, "
+        f"then train evaluate {output} --data TEST.jsonl.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
 @app.command()
 def plan(config: Annotated[Path, typer.Argument(help="A Hugging Face config.json; no weights are needed.")]) -> None:
     """Say what an export of a model of this shape would take: sizes, memory, time."""
@@ -76,14 +119,22 @@ def verify(
     run_folder: Annotated[
         Path | None, typer.Option("--run", help="The run, for its held-out rows [runs/NAME].")
     ] = None,
+    data: Annotated[Path | None, typer.Option(help="Labelled rows in place of a run's: JSON Lines.")] = None,
     quantisation: Annotated[list[str] | None, typer.Option(help="Which to verify; repeatable [all].")] = None,
+    engine: Annotated[
+        list[str] | None, typer.Option(help="Who is asked: llama.cpp, llama-server; repeatable [llama.cpp].")
+    ] = None,
 ) -> None:
     """Compare the exported guard with the classifier it was exported from; fails past the tolerance."""
     from export.quantise import FILE_TYPES
-    from startrek_guard.verification import verify_guard, write_verification
+    from startrek_guard.verification import ENGINES, held_out_rows, verify_guard, write_verification
 
-    name = open_adapter(guard).path.name
-    report = verify_guard(guard, run_folder or Path("runs") / name, quantisation or list(FILE_TYPES))
+    engines = engine or ["llama.cpp"]
+    if unknown := [name for name in engines if name not in ENGINES]:
+        raise typer.BadParameter(f"--engine {unknown[0]!r}, wanted {' or '.join(ENGINES)}")
+    adapter = open_adapter(guard)
+    rows = held_out_rows(adapter, run_folder or Path("runs") / adapter.path.name, data)
+    report = verify_guard(adapter, rows, quantisation or list(FILE_TYPES), engines)
     out.print(report.markdown())
     out.print(str(write_verification(report, guard)))
     report.check()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from export.verify import MIN_ROWS
 from startrek_guard.guards import build, cache_folder, open_adapter
 
 if TYPE_CHECKING:
+    import httpx
+
     from export.build import AdapterFolder
     from export.verify import Candidate, Reference, Report
     from train.rows import Row
@@ -17,21 +21,61 @@ if TYPE_CHECKING:
 VERIFY_FILE: Final = "verify"
 """Written as ``.md`` and ``.json`` into the adapter folder."""
 
+_SERVER_TIMEOUT_SECONDS: Final = 120.0
+"""For one prompt; prompts wait for each other."""
 
-def verify_guard(adapter_name: str, run_folder: Path, quantisations: Sequence[str]) -> Report:
-    """Compare exported guards with the float32 classifier on the held-out rows of a run.
+
+def verify_guard(
+    adapter: AdapterFolder,
+    rows: Sequence[Row],
+    quantisations: Sequence[str],
+    engines: Sequence[str] = ("llama.cpp",),
+    *,
+    min_rows: int = MIN_ROWS,
+) -> Report:
+    """Compare exported guards in engines with the float32 classifier on rows.
+
+    Args:
+        adapter: the trained guard.
+        rows: not trained on.
+        quantisations: see :data:`export.quantise.FILE_TYPES`.
+        engines: keys of :data:`ENGINES`.
+        min_rows: fewer prove nothing.
 
     Raises:
         VerificationError: if there are too few rows.
+        EngineError: if an engine does not start or answer.
     """
     from export.verify import verify
 
-    adapter = open_adapter(adapter_name)
-    rows = _held_out(run_folder)
+    if "llama-server" in engines:
+        from startrek_guard.llama_server import check_installed
+
+        check_installed()
     reference = _reference(adapter, rows)
     with ExitStack() as stack:
-        candidates = [stack.enter_context(_candidate(adapter, kind)) for kind in quantisations]
-        return verify(reference, candidates, calibration=adapter.manifest().calibration)
+        candidates = [
+            stack.enter_context(ENGINES[engine](build(adapter, kind, None), kind, adapter))
+            for kind in quantisations
+            for engine in engines
+        ]
+        return verify(reference, candidates, calibration=adapter.manifest().calibration, min_rows=min_rows)
+
+
+def held_out_rows(adapter: AdapterFolder, run_folder: Path, data: Path | None) -> list[Row]:
+    """The rows of a file, else those that a run did not train on.
+
+    Raises:
+        DataError: if they can't be read.
+    """
+    from train.generate import Side
+    from train.rows import read_rows
+    from train.run_dir import RunDir
+
+    if data is not None:
+        return read_rows(data, adapter.manifest().labels)
+    run = RunDir(run_folder)
+    return [row for side in (Side.TEST, Side.VALIDATION) for row in read_rows(run.rows(side))]
 
 
 def write_verification(report: Report, adapter_name: str) -> Path:
@@ -45,23 +89,15 @@ def write_verification(report: Report, adapter_name: str) -> Path:
     return folder / f"{VERIFY_FILE}.md"
 
 
-def _held_out(run_folder: Path) -> list[Row]:
-    from train.generate import Side
-    from train.rows import read_rows
-    from train.run_dir import RunDir
-
-    run = RunDir(run_folder)
-    return [row for side in (Side.TEST, Side.VALIDATION) for row in read_rows(run.rows(side))]
-
-
 def _reference(adapter: AdapterFolder, rows: Sequence[Row]) -> Reference:
     """What the classifier says before export: base and adapter in float32, unmerged."""
     from export.training_base import training_base
     from export.verify import Reference
     from guard.prompt import render_prompts
+    from startrek_guard.classifier import load_classifier
     from train.encode import Encoder
     from train.hidden import compute
-    from train.model import base_in, load_trained
+    from train.model import base_in
 
     manifest = adapter.manifest()
     path, template = training_base(
@@ -74,7 +110,8 @@ def _reference(adapter: AdapterFolder, rows: Sequence[Row]) -> Reference:
     )
     base = base_in(path)
     encoder = Encoder(base.load_tokenizer(), template)
-    outputs = compute(load_trained(base, adapter.path, manifest.labels, encoder), encoder, rows)
+    folder = None if adapter.merged else adapter.path
+    outputs = compute(load_classifier(base, folder, manifest.labels, encoder), encoder, rows)
     prompts = [prompt for row in rows for prompt in render_prompts(row.turns, template)]
     labels = [manifest.labels.class_id(rows[place].label) for place in outputs.row_of_prompt]
     scores = [manifest.calibration.score(logits) for place in range(len(rows)) for logits in outputs.windows(place)]
@@ -83,12 +120,11 @@ def _reference(adapter: AdapterFolder, rows: Sequence[Row]) -> Reference:
 
 
 @contextmanager
-def _candidate(adapter: AdapterFolder, quantisation: str) -> Iterator[Candidate]:
+def _in_process(path: Path, quantisation: str, _adapter: AdapterFolder) -> Iterator[Candidate]:
     from export.llama import LlamaTokenizer
     from export.verify import Candidate
     from guard.engines.llama_cpp import LlamaCppEngine
 
-    path = build(adapter, quantisation, None)
     engine = LlamaCppEngine(path)
     tokenizer = LlamaTokenizer(path)
     try:
@@ -103,3 +139,47 @@ def _candidate(adapter: AdapterFolder, quantisation: str) -> Iterator[Candidate]
     finally:
         tokenizer.close()
         engine.close()
+
+
+@contextmanager
+def _in_server(path: Path, quantisation: str, adapter: AdapterFolder) -> Iterator[Candidate]:
+    import httpx
+
+    from export.verify import Candidate
+    from guard.engines.json_client import ServerLimits
+    from guard.engines.llama_server import LlamaServerEngine
+    from startrek_guard.llama_server import llama_server
+
+    with llama_server(path) as url, asyncio.Runner() as runner, httpx.Client(base_url=url, trust_env=False) as client:
+        engine = LlamaServerEngine(url, adapter.manifest(), limits=ServerLimits(timeout_s=_SERVER_TIMEOUT_SECONDS))
+        try:
+            runner.run(engine.start())
+            yield Candidate(
+                engine=engine.name,
+                quantisation=quantisation,
+                score=lambda prompts: runner.run(engine.score(prompts)),
+                tokenise=lambda prompt: _server_tokens(client, prompt),
+                size_bytes=path.stat().st_size,
+            )
+        finally:
+            runner.run(engine.aclose())
+
+
+def _server_tokens(client: httpx.Client, prompt: str) -> list[int]:
+    """Token ids as llama-server reads a prompt, marks and all."""
+    import httpx
+
+    from guard.engines.base import EngineUnavailableError
+
+    body = {"content": prompt, "add_special": False, "parse_special": True}
+    try:
+        return [int(token_id) for token_id in client.post("/tokenize", json=body).raise_for_status().json()["tokens"]]
+    except (httpx.HTTPError, KeyError, TypeError, ValueError) as error:
+        raise EngineUnavailableError(f"llama-server did not tell the tokens of {prompt!r}: {error!r}") from error
+
+
+ENGINES: Final[Mapping[str, Callable[[Path, str, AdapterFolder], AbstractContextManager[Candidate]]]] = {
+    "llama.cpp": _in_process,
+    "llama-server": _in_server,
+}
+"""Who can be asked: a candidate of a GGUF, for the length of the block."""
