@@ -1,0 +1,162 @@
+"""The engine's time against the length of a text, from a few words to some fifty pages."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import cycle, islice
+from typing import Any, Final
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks.context import Context
+from benchmarks.llama_process import LlamaProcess
+from benchmarks.results import PAGE, Section, Table, Target
+from benchmarks.rounds import Measured, interleave
+from benchmarks.timing import milliseconds
+from export.atomic import replacing
+from export.llama import LlamaTokenizer
+from guard.prompt import Role, Turn, render_prompts
+from train.generate import Side
+
+LENGTHS: Final = (10, 50, 100, 200, 500, 1000, 2000, 4000, 8000, 16000, 32000)
+"""Tokens of a text, about."""
+
+_LINEAR_FROM: Final = 500
+"""Below, what a prompt costs whatever its length counts for more than its tokens."""
+
+_MOST_REPEATS: Final = 20
+_REPEATED_TOKENS: Final = 4000
+"""A text is timed in each round as often as it takes to compute so many tokens, at least once."""
+
+_SLICE: Final = "long"
+_PLOT: Final = "lengths.svg"
+
+_STYLE: Final[dict[str, Any]] = {
+    # Text stays text, and the same figures give the same file.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "startrek-guard",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "white",
+}
+
+_TEXT: Final = """Long test rows joined and cut to length, in {rounds} rounds from the shortest to the longest; short
+texts are timed several times a round, and medians are told. Texts longer than 2,000 bytes are read in windows that
+overlap by 400 bytes, so the engine reads more tokens than the text has (*tokens read*): time per token rises by that
+share between the longest text that fits one window and the long ones, and then stays. Fitted to all lengths from
+{least} tokens on, time grows as the length to the power of {slope:.2f}."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A text to time.
+
+    Attributes:
+        length: the tokens that were asked for, one of :data:`LENGTHS`.
+        tokens: that it has.
+        read: tokens of all its prompts.
+        prompts: rendered, one a window.
+    """
+
+    length: int
+    tokens: int
+    read: int
+    prompts: tuple[str, ...]
+
+
+def measure(context: Context) -> Section:
+    """All lengths in turn."""
+    texts = _texts(context)
+    with LlamaProcess(context.guard) as process:
+        things = {str(text.length): partial(_time, process, text) for text in texts}
+        timings = interleave(things, [1], context.rounds)
+    seconds = {text: timings[str(text.length)].at(50) for text in texts}
+    _plot(seconds)
+    text = _TEXT.format(rounds=context.rounds, least=_LINEAR_FROM, slope=_slope(seconds))
+    return Section("lengths", "Long texts", text, [_table(seconds)], [_target(seconds)], [_PLOT])
+
+
+def _texts(context: Context) -> list[_Text]:
+    tokenizer = LlamaTokenizer(context.guard)
+    try:
+        rows = [row for row in context.sides[Side.TEST] if row.slice == _SLICE]
+        words = [word for row in rows for word in row.text.split()]
+        return [_text(words, length, tokenizer, context) for length in LENGTHS]
+    finally:
+        tokenizer.close()
+
+
+def _text(words: Sequence[str], length: int, tokenizer: LlamaTokenizer, context: Context) -> _Text:
+    def text(count: int) -> str:
+        return " ".join(islice(cycle(words), count))
+
+    def tokens(count: int) -> int:
+        return len(tokenizer.tokenise(text(count)))
+
+    # No word has less than one token.
+    count = bisect_right(range(1, length + 1), length, key=tokens)
+    prompts = render_prompts([Turn(Role.USER, text(count))], context.template)
+    read = sum(len(tokenizer.tokenise(prompt, marks=True)) for prompt in prompts)
+    return _Text(length, tokens(count), read, tuple(prompts))
+
+
+def _time(process: LlamaProcess, text: _Text, _chunk: int) -> Measured:
+    repeats = min(_MOST_REPEATS, max(1, _REPEATED_TOKENS // text.length))
+    return process.engine([text.prompts] * repeats)
+
+
+def _table(seconds: Mapping[_Text, float]) -> Table:
+    columns = ["tokens", "windows", "tokens read", "ms", "ms per 1,000 tokens", "ms per 1,000 tokens read"]
+    rows = [
+        [
+            f"{text.tokens:,}",
+            str(len(text.prompts)),
+            f"{text.read:,}",
+            milliseconds(time_s),
+            f"{time_s * 1e6 / text.tokens:.0f}",
+            f"{time_s * 1e6 / text.read:.0f}",
+        ]
+        for text, time_s in seconds.items()
+    ]
+    return Table(columns, rows)
+
+
+def _target(seconds: Mapping[_Text, float]) -> Target:
+    per_token = [time_s / text.tokens for text, time_s in _linear(seconds).items()]
+    asked = f"time per token, the most over the least from {_LINEAR_FROM} to {LENGTHS[-1]:,} tokens"
+    return Target(asked, max(per_token) / min(per_token), 1.2)
+
+
+def _slope(seconds: Mapping[_Text, float]) -> float:
+    """Of a line through the logarithms: 1 is linear."""
+    linear = _linear(seconds)
+    slope, _offset = np.polyfit(np.log([text.tokens for text in linear]), np.log(list(linear.values())), 1)
+    return float(slope)
+
+
+def _linear(seconds: Mapping[_Text, float]) -> dict[_Text, float]:
+    return {text: time_s for text, time_s in seconds.items() if text.length >= _LINEAR_FROM}
+
+
+def _plot(seconds: Mapping[_Text, float]) -> None:
+    tokens = [text.tokens for text in seconds]
+    times_ms = [time_s * 1e3 for time_s in seconds.values()]
+    # As long as the longest text's, a token: where the line leaves the points, time is not linear.
+    linear_ms = [times_ms[-1] * count / tokens[-1] for count in tokens]
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(6, 3.6), layout="constrained")
+        axes = figure.subplots()
+        axes.loglog(tokens, linear_ms, ":", color="#888888", label="linear")
+        axes.loglog(tokens, times_ms, "o-", color="#1f6fb4", markersize=4, label="engine")
+        axes.set(xlabel="tokens of the text", ylabel="milliseconds", title="Time against length")
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+        with replacing(PAGE.parent / "performance" / _PLOT) as temporary:
+            # A date in the file would make every run's file another.
+            figure.savefig(temporary, format="svg", metadata={"Date": None})

@@ -1,0 +1,228 @@
+"""Many clients: requests a second beside bare llama.cpp's batched rate, latencies, and whether short texts starve."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from benchmarks.bare_batches import SEQUENCES, compute_seconds
+from benchmarks.bodies import long_text
+from benchmarks.context import Context
+from benchmarks.load_client import Job, Report, load, loading
+from benchmarks.plots import Line, plot_lines
+from benchmarks.results import Section, Table, Target
+from benchmarks.served import Served, served, upstream
+from benchmarks.texts import distinct_texts, single_turns
+from benchmarks.timing import cpu_seconds, milliseconds, percentile
+from guard.engines.llama_cpp import SPINS
+from guard.prompt import Role, Turn, render_prompts
+
+CLIENTS: Final = (1, 4, 16, 64)
+PERCENTS: Final = (50, 95, 99)
+
+SHORT_BYTES: Final = 80
+SHORT_REQUESTS: Final = 200
+LONG_BYTES: Final = 130_000
+"""About 32,000 tokens."""
+
+_NOT_REMEMBERING: Final = {"CACHE_MAX_BYTES": "0"}
+_LONG_TEXTS_ALLOWED: Final = {
+    **_NOT_REMEMBERING,
+    "MAX_JUDGED_BYTES": str(2 * LONG_BYTES),
+    "GUARD_TIMEOUT_SECONDS": "900",
+}
+
+_TEXT: Final = f"""
+Clients in a process of its own (httpcore under uvloop), each with one connection, ask again as soon as they are
+answered: `/api/chat` without streaming, single-turn test rows in their natural mix, off-topic ones included, before a
+canned upstream. Nothing is remembered (`STARTREK_GUARD_CACHE_MAX_BYTES=0`). Gateway, clients and upstream share this
+machine's cores with the guard; what gateway and clients take of them is told, the gateway's with the guard in it.
+
+The bare rate is that of llama.cpp alone on the same tokens: batches of {SEQUENCES} texts, cut into tokens and filled
+beforehand, in a process of its own while there is no load; with llama.cpp's default spinning, and with the guard's
+(`GOMP_SPINCOUNT={SPINS}`), which leaves the cores to others sooner. Figures are medians of the rounds.
+
+For fairness, one client asks short texts (up to {SHORT_BYTES} bytes), first alone, then while another has texts of
+{LONG_BYTES:,} bytes judged without a pause. The gateway refuses such texts by default
+(`STARTREK_GUARD_MAX_JUDGED_BYTES`); the bound is raised for this.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """One round at one number of clients.
+
+    Attributes:
+        report: of the clients.
+        gateway_cpu_seconds: of the gateway's process meanwhile, the guard's included.
+    """
+
+    report: Report
+    gateway_cpu_seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return len(self.report.latencies) / self.report.seconds
+
+    def latency(self, percent: int) -> float:
+        """Seconds."""
+        return percentile(self.report.latencies, percent)
+
+    def per_thousand(self, seconds: float) -> float:
+        """Of 1,000 requests."""
+        return 1000 * seconds / len(self.report.latencies)
+
+
+@dataclass(slots=True)
+class _Found:
+    """What all rounds found.
+
+    Attributes:
+        levels: by clients, a round each.
+        bare: texts a second of bare llama.cpp, a round each.
+        bare_yielding: the same with the guard's spinning.
+        short_alone: seconds of short requests with nothing beside them.
+        short_beside: and beside long ones.
+    """
+
+    levels: dict[int, list[_Level]] = field(default_factory=lambda: {clients: [] for clients in CLIENTS})
+    bare: list[float] = field(default_factory=list)
+    bare_yielding: list[float] = field(default_factory=list)
+    short_alone: list[float] = field(default_factory=list)
+    short_beside: list[float] = field(default_factory=list)
+
+    def median_latency(self, clients: int, percent: int) -> float:
+        """Seconds, median of the rounds."""
+        return statistics.median(level.latency(percent) for level in self.levels[clients])
+
+    def median_rate(self, clients: int) -> float:
+        """Requests a second, median of the rounds."""
+        return statistics.median(level.rate for level in self.levels[clients])
+
+
+def measure(context: Context) -> Section:
+    """All levels and the bare rate in turn, then fairness."""
+    found = _Found()
+    texts = distinct_texts(context, context.rows)
+    with upstream() as upstream_url:
+        for _ in range(context.rounds):
+            _measure_bare(context, texts, found)
+            with served(upstream_url, _NOT_REMEMBERING) as gateway:
+                _measure_levels(gateway, texts, found)
+        with served(upstream_url, _LONG_TEXTS_ALLOWED) as gateway:
+            _measure_fairness(context, gateway, found)
+    return _section(found, len(texts))
+
+
+def _measure_bare(context: Context, texts: Sequence[str], found: _Found) -> None:
+    prompts = [prompt for text in texts for prompt in render_prompts([Turn(Role.USER, text)], context.template)]
+    found.bare.append(len(texts) / compute_seconds(context.guard, prompts))
+    found.bare_yielding.append(len(texts) / compute_seconds(context.guard, prompts, SPINS))
+
+
+def _measure_levels(gateway: Served, texts: list[str], found: _Found) -> None:
+    load(_job(gateway, 4, texts[:16]))  # warm-up
+    for clients in CLIENTS:
+        used = cpu_seconds(gateway.pid)
+        report = load(_job(gateway, clients, texts))
+        found.levels[clients].append(_Level(report, cpu_seconds(gateway.pid) - used))
+
+
+def _measure_fairness(context: Context, gateway: Served, found: _Found) -> None:
+    texts = [row.text for row in single_turns(context)]
+    short = [text for text in texts if len(text.encode()) <= SHORT_BYTES][:SHORT_REQUESTS]
+    load(_job(gateway, 1, short[:8]))  # warm-up
+    for _ in range(context.rounds):
+        found.short_alone += load(_job(gateway, 1, short)).latencies
+        with loading(Job(_chat(gateway), 1, [long_text(texts, LONG_BYTES)], endless=True)):
+            found.short_beside += load(_job(gateway, 1, short)).latencies
+
+
+def _job(gateway: Served, clients: int, texts: list[str]) -> Job:
+    return Job(_chat(gateway), clients, texts)
+
+
+def _chat(gateway: Served) -> str:
+    return f"{gateway.url}/api/chat"
+
+
+def _section(found: _Found, requests: int) -> Section:
+    tables = [_levels_table(found, requests), _rates_table(found), _fairness_table(found)]
+    return Section("load", "Many clients", _TEXT, tables, _targets(found), [_plot(found)])
+
+
+def _levels_table(found: _Found, requests: int) -> Table:
+    columns = ["clients", "requests/s", "p50 ms", "p95 ms", "p99 ms"]
+    columns += ["gateway's CPU s per 1,000", "clients' CPU s per 1,000", "refused", "failed"]
+    rows = []
+    for clients, levels in found.levels.items():
+        refused = statistics.median(level.report.refused for level in levels) / requests
+        rows.append(
+            [
+                str(clients),
+                f"{found.median_rate(clients):.1f}",
+                *(milliseconds(found.median_latency(clients, percent)) for percent in PERCENTS),
+                f"{statistics.median(level.per_thousand(level.gateway_cpu_seconds) for level in levels):.1f}",
+                f"{statistics.median(level.per_thousand(level.report.cpu_seconds) for level in levels):.2f}",
+                f"{refused:.0%}",
+                str(sum(level.report.failed for level in levels)),
+            ]
+        )
+    return Table(columns, rows)
+
+
+def _rates_table(found: _Found) -> Table:
+    bare, yielding = statistics.median(found.bare), statistics.median(found.bare_yielding)
+    return Table(
+        ["texts a second", "rate", "of bare"],
+        [
+            ["bare llama.cpp", f"{bare:.1f}", "1.00"],
+            ["bare llama.cpp, the guard's spinning", f"{yielding:.1f}", f"{yielding / bare:.2f}"],
+            *(
+                [f"gateway, {clients} clients", f"{found.median_rate(clients):.1f}", f"{_share(found, clients):.2f}"]
+                for clients in CLIENTS
+            ),
+        ],
+    )
+
+
+def _share(found: _Found, clients: int) -> float:
+    """Of the bare rate; round by round, so that a slow machine is slow for both."""
+    return statistics.median(level.rate / bare for level, bare in zip(found.levels[clients], found.bare, strict=True))
+
+
+def _fairness_table(found: _Found) -> Table:
+    named = {"alone": found.short_alone, "beside long texts": found.short_beside}
+    rows = [
+        [name, str(len(values)), *(milliseconds(percentile(values, percent)) for percent in PERCENTS)]
+        for name, values in named.items()
+    ]
+    return Table(["short texts, one client, ms", "requests", "p50", "p95", "p99"], rows)
+
+
+def _targets(found: _Found) -> list[Target]:
+    p50, p99 = (found.median_latency(4, percent) for percent in (50, 99))
+    alone, beside = percentile(found.short_alone, 50), percentile(found.short_beside, 95)
+    failed = sum(level.report.failed for levels in found.levels.values() for level in levels)
+    return [
+        Target(f"p99 ({p99 * 1e3:.0f} ms) as a multiple of p50 ({p50 * 1e3:.0f} ms), 4 clients", p99 / p50, 3),
+        Target("requests/s with 16 clients, share of bare batched llama.cpp", _share(found, 16), 0.85, at_most=False),
+        Target(
+            f"short texts beside long ones: p95 ({beside * 1e3:.0f} ms) as a multiple of p50 alone "
+            f"({alone * 1e3:.1f} ms)",
+            beside / alone,
+            5,
+        ),
+        Target("answers other than 200 under load", failed, 0),
+    ]
+
+
+def _plot(found: _Found) -> str:
+    lines = [
+        Line(f"p{percent}", CLIENTS, [found.median_latency(clients, percent) * 1e3 for clients in CLIENTS])
+        for percent in PERCENTS
+    ]
+    return plot_lines("load.svg", lines, x="clients", y="latency, ms", x_ticks=CLIENTS)
