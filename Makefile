@@ -21,7 +21,7 @@ lint: $(VENV)/test.stamp
 	$(BIN)/startrek-guard export modelfile --check
 	$(BIN)/startrek-guard train card --check
 
-bench: $(VENV)/test.stamp
+bench: $(VENV)/bench.stamp
 	$(BIN)/python -m benchmarks $(ARGS)
 
 $(BIN)/python:
@@ -39,6 +39,10 @@ $(VENV)/test.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing. llama.cpp is compiled from source the first time: 4 to 5 minutes on 2 cores."
 	@scripts/with-heartbeat $(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/run.stamp
+
+$(VENV)/bench.stamp: $(VENV)/test.stamp
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[bench]'
+	@touch $@
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .coverage

@@ -50,7 +50,7 @@ class _Classifier:
         return [float(value) for value in found]
 
 
-class _Handler(WSGIRequestHandler):
+class _Handler(WSGIRequestHandler):  # type: ignore[misc]  # the library is untyped here
     """Without Nagle's algorithm, which holds an answer back while the client holds back its acknowledgement."""
 
     disable_nagle_algorithm = True

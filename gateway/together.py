@@ -17,6 +17,9 @@ async def together(calls: Sequence[Callable[[], Awaitable[_Result]]]) -> list[_R
     and an anyio scope further out then takes its own cancellation for somebody else's and lets it through. It was
     reworked in 3.13 (https://github.com/python/cpython/issues/116720).
     """
+    # A group costs a task and two scopes, and most requests have one text that is new.
+    if len(calls) == 1:
+        return [await calls[0]()]
     results: dict[int, _Result] = {}
     failures: list[Exception] = []
     async with anyio.create_task_group() as group:

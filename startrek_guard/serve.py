@@ -69,7 +69,12 @@ def serve(
     settings = dataclasses.replace(settings, **{name: value for name, value in changes.items() if value is not None})
     engine = open_engine(guard, guard_manifest, threads)
     _log_to_stderr()
-    if not asyncio.run(_serve(settings, engine, embedded=embedded)):
+    import uvicorn
+
+    # The loop that uvicorn itself would choose: uvloop where it is installed.
+    with asyncio.Runner(loop_factory=uvicorn.Config("").get_loop_factory()) as runner:
+        finished = runner.run(_serve(settings, engine, embedded=embedded))
+    if not finished:
         raise typer.Exit(1)
 
 
@@ -130,6 +135,7 @@ def _log_to_stderr() -> None:
             structlog.dev.ConsoleRenderer() if person else structlog.processors.JSONRenderer(),
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
     )
 
 
