@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle, islice
-from typing import Any, Final
+from typing import Final
 
 import matplotlib as mpl
 import numpy as np
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.context import Context
 from benchmarks.llama_process import LlamaProcess
+from benchmarks.plots import STYLE
 from benchmarks.results import PAGE, Section, Table, Target
 from benchmarks.rounds import Measured, interleave
 from benchmarks.timing import milliseconds
@@ -35,16 +36,6 @@ _REPEATED_TOKENS: Final = 4000
 
 _SLICE: Final = "long"
 _PLOT: Final = "lengths.svg"
-
-_STYLE: Final[dict[str, Any]] = {
-    # Text stays text, and the same figures give the same file.
-    "svg.fonttype": "none",
-    "svg.hashsalt": "startrek-guard",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "white",
-}
 
 _TEXT: Final = """Long test rows joined and cut to length, in {rounds} rounds from the shortest to the longest; short
 texts are timed several times a round, and medians are told. Texts longer than 2,000 bytes are read in windows that
@@ -149,7 +140,7 @@ def _plot(seconds: Mapping[_Text, float]) -> None:
     times_ms = [time_s * 1e3 for time_s in seconds.values()]
     # As long as the longest text's, a token: where the line leaves the points, time is not linear.
     linear_ms = [times_ms[-1] * count / tokens[-1] for count in tokens]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6, 3.6), layout="constrained")
         axes = figure.subplots()
         axes.loglog(tokens, linear_ms, ":", color="#888888", label="linear")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from benchmarks.bare_batches import SEQUENCES, compute_seconds
+from benchmarks.bare_batches import compute_seconds
+from benchmarks.bare_llama import BATCH_PROMPTS
 from benchmarks.bodies import long_text
 from benchmarks.context import Context
 from benchmarks.load_client import Job, Report, load, loading
@@ -40,9 +41,9 @@ answered: `/api/chat` without streaming, single-turn test rows in their natural 
 canned upstream. Nothing is remembered (`STARTREK_GUARD_CACHE_MAX_BYTES=0`). Gateway, clients and upstream share this
 machine's cores with the guard; what gateway and clients take of them is told, the gateway's with the guard in it.
 
-The bare rate is that of llama.cpp alone on the same tokens: batches of {SEQUENCES} texts, cut into tokens and filled
-beforehand, in a process of its own while there is no load; with llama.cpp's default spinning, and with the guard's
-(`GOMP_SPINCOUNT={SPINS}`), which leaves the cores to others sooner. Figures are medians of the rounds.
+The bare rate is that of llama.cpp alone on the same tokens: batches of {BATCH_PROMPTS} texts, cut into tokens and
+filled beforehand, in a process of its own while there is no load; with llama.cpp's default spinning, and with the
+guard's (`GOMP_SPINCOUNT={SPINS}`), which leaves the cores to others sooner. Figures are medians of the rounds.
 
 For fairness, one client asks short texts (up to {SHORT_BYTES} bytes), first alone, then while another has texts of
 {LONG_BYTES:,} bytes judged without a pause. The gateway refuses such texts by default

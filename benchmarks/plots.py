@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.results import PAGE
 
-_STYLE: Final[dict[str, Any]] = {
+STYLE: Final[dict[str, Any]] = {
     # Text stays text: smaller, and readable for search and screen readers.
     "svg.fonttype": "none",
     "svg.hashsalt": "startrek-guard",
@@ -20,6 +20,7 @@ _STYLE: Final[dict[str, Any]] = {
     "axes.spines.right": False,
     "figure.facecolor": "white",
 }
+"""For matplotlib's ``rc_context``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def plot_lines(name: str, lines: Sequence[Line], *, x: str, y: str, x_ticks: Seq
     """
     folder = PAGE.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6, 3), layout="constrained")
         axes = figure.subplots()
         for line in lines:
