@@ -16,8 +16,9 @@ import torch
 
 from benchmarks.listening import announce
 from export.build import AdapterFolder
+from startrek_guard.classifier import load_classifier
 from train.encode import Encoder
-from train.model import base_in, load_trained, pad_token_id
+from train.model import base_in, pad_token_id
 
 try:
     from flask import Flask, jsonify, request
@@ -35,7 +36,7 @@ class _Classifier:
         self._tokenizer = base.load_tokenizer()
         encoder = Encoder(self._tokenizer, manifest.template)
         if trained:
-            self._model = load_trained(base, adapter_path, manifest.labels, encoder).merge_and_unload().eval()
+            self._model = load_classifier(base, adapter_path, manifest.labels, encoder).merge_and_unload().eval()
         else:
             marks = {encoder.mark_id(mark) for mark in (manifest.template.prefix, manifest.template.suffix)}
             self._tokenizer.pad_token_id = pad_token_id(self._tokenizer, marks)

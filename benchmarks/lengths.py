@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 
 from benchmarks.context import Context
 from benchmarks.llama_process import LlamaProcess
-from benchmarks.plots import STYLE
 from benchmarks.results import PAGE, Section, Table, Target
 from benchmarks.rounds import Measured, interleave
 from benchmarks.timing import milliseconds
@@ -23,6 +22,7 @@ from export.atomic import replacing
 from export.llama import LlamaTokenizer
 from guard.prompt import Role, Turn, render_prompts
 from train.generate import Side
+from train.plots import STYLE
 
 LENGTHS: Final = (10, 50, 100, 200, 500, 1000, 2000, 4000, 8000, 16000, 32000)
 """Tokens of a text, about."""

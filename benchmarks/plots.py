@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from benchmarks.results import PAGE
-
-STYLE: Final[dict[str, Any]] = {
-    # Text stays text: smaller, and readable for search and screen readers.
-    "svg.fonttype": "none",
-    "svg.hashsalt": "startrek-guard",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "white",
-}
-"""For matplotlib's ``rc_context``."""
+from train.plots import STYLE
 
 
 @dataclass(frozen=True, slots=True)

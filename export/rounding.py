@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gguf import GGMLQuantizationType
-from gguf.quants import dequantize, quantize
+from gguf.quants import QuantError, dequantize, quantize
 from typing_extensions import override
 
 from export.checkpoint import Checkpoint, Tensor, WrappedCheckpoint
@@ -24,7 +24,7 @@ class Rounded(WrappedCheckpoint):
         kind: ``Q4_0``.
 
     Raises:
-        CheckpointError: if ``kind`` is another.
+        CheckpointError: if ``kind`` is another, or (when a matrix is loaded) its rows are no whole blocks of 32.
     """
 
     def __init__(self, base: Checkpoint, kind: str) -> None:
@@ -39,5 +39,10 @@ class Rounded(WrappedCheckpoint):
         # Embedding and output rows are served at Q8_0, norms as they are.
         if not name.startswith("blk.") or tensor.ndim != 2:
             return tensor
-        rounded: Tensor = dequantize(quantize(tensor, self._type), self._type)
+        try:
+            rounded: Tensor = dequantize(quantize(tensor, self._type), self._type)
+        except QuantError as error:
+            raise CheckpointError(
+                f"can't round {name!r} of shape {tensor.shape} to {self._type.name}: {error}"
+            ) from error
         return rounded

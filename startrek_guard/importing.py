@@ -151,20 +151,13 @@ def _write(wanted: Wanted, found: ForeignClassifier, labels: Labels, outputs: Ou
 
 def _description(wanted: Wanted, found: ForeignClassifier, labels: Labels) -> dict[str, Any]:
     from guard.calibration import UNCALIBRATED
-    from guard.prompt import PROMPT_VERSION
-    from train.guard_file import calibration_as_dict
+    from train.guard_file import calibration_as_dict, prompt_as_dict
 
-    template = found.template
     return {
         "name": re.sub(r"[^A-Za-z0-9.]+", "-", wanted.output.resolve().name).strip("-.") or "guard",
         "topic": wanted.topic,
         "labels": list(labels.ordered),
-        "prompt": {
-            "version": PROMPT_VERSION,
-            "prefix": template.prefix,
-            "turn": template.turn,
-            "suffix": template.suffix,
-        },
+        "prompt": prompt_as_dict(found.template),
         "base": dict(found.base),
         "calibration": calibration_as_dict(UNCALIBRATED),
         # What it was trained on is not known.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from guard.calibration import Calibration, Decision
 from guard.labels import Labels
+from guard.prompt import PROMPT_VERSION, PromptTemplate
 from train.errors import RunError
 from train.run_dir import write_json
 
@@ -29,6 +31,11 @@ def read_guard_file(adapter_folder: Path) -> dict[str, Any]:
     if not isinstance(guard, dict):
         raise RunError(f"{path} is {type(guard).__name__}, wanted an object")
     return guard
+
+
+def prompt_as_dict(template: PromptTemplate) -> dict[str, Any]:
+    """A prompt's version and marks, as ``guard.json`` has them."""
+    return {"version": PROMPT_VERSION, **asdict(template)}
 
 
 def update_guard_file(adapter_folder: Path, values: Mapping[str, Any]) -> None:

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from guard.labels import Labels
-from train.encode import Encoder
 from train.errors import RunError
 
 
@@ -64,21 +62,6 @@ class Base:
 
     def _source(self) -> dict[str, str]:
         return {} if self.gguf_file is None else {"gguf_file": self.gguf_file}
-
-
-def load_trained(base: Base, adapter_folder: Path, labels: Labels, encoder: Encoder) -> Any:  # noqa: ANN401
-    """A base with a trained adapter on it, float32, in evaluation mode; the encoder's tokenizer learns to pad.
-
-    Raises:
-        RunError: if either can't be read.
-    """
-    marks = {encoder.mark_id(m) for m in (encoder.template.prefix, encoder.template.turn, encoder.template.suffix)}
-    encoder.tokenizer.pad_token_id = pad_token_id(encoder.tokenizer, marks)
-    model = base.load_classifier(labels, encoder.tokenizer.pad_token_id, torch.float32)
-    try:
-        return PeftModel.from_pretrained(model, adapter_folder).eval()
-    except (OSError, ValueError) as error:
-        raise RunError(f"can't load the adapter in {adapter_folder}: {error}") from error
 
 
 def base_in(path: Path) -> Base:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-_STYLE: Final[dict[str, Any]] = {
+STYLE: Final[dict[str, Any]] = {
     # Text stays text: smaller, and readable for search and screen readers.
     "svg.fonttype": "none",
     "svg.hashsalt": "startrek-guard",
@@ -18,6 +18,8 @@ _STYLE: Final[dict[str, Any]] = {
     "axes.spines.right": False,
     "figure.facecolor": "white",
 }
+"""For matplotlib's ``rc_context``."""
+
 _ON: Final = "#1f6fb4"
 _OFF: Final = "#c8553d"
 _GREY: Final = "#888888"
@@ -31,7 +33,7 @@ def plot_report(report: Mapping[str, Any], folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         for evaluation in report["evaluations"]:
             paths.append(_save(_scores_figure(evaluation), folder / scores_file(evaluation["name"])))
             paths.append(_save(_slices_figure(evaluation), folder / slices_file(evaluation["name"])))

@@ -53,6 +53,11 @@ class RoundedWeights(TrainerCallback):  # type: ignore[misc]  # transformers is 
         self._plain = [layer.base_layer.weight.detach().clone() for layer in self._layers]
 
     @override
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """A resumed run begins between two roundings."""
+        self.refresh()
+
+    @override
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Round anew every few steps."""
         if state.global_step % REFRESH_STEPS == 0:
@@ -63,7 +68,8 @@ class RoundedWeights(TrainerCallback):  # type: ignore[misc]  # transformers is 
         """Round for the adapter as it is now."""
         for layer, plain in zip(self._layers, self._plain, strict=True):
             delta = layer.get_delta_weight("default").float()
-            layer.base_layer.weight.copy_(round_q4_0(plain.float() + delta) - delta)
+            # The Trainer may have moved the model to an accelerator since.
+            layer.base_layer.weight.copy_(round_q4_0(plain.to(delta) + delta) - delta)
 
     @torch.no_grad()
     def undo(self) -> None:

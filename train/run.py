@@ -15,14 +15,14 @@ from safetensors.torch import load_file, save_file
 
 from guard.calibration import UNCALIBRATED
 from guard.labels import DEFAULT_LABELS, Labels
-from guard.prompt import PROMPT_VERSION, PromptTemplate
+from guard.prompt import PromptTemplate
 from train.corpus import read_corpus
 from train.dataset import clean
 from train.encode import Encoder, training_examples
 from train.errors import RunError
 from train.finetune import finetune, save_loss
 from train.generate import DEFAULT_MIXTURE, Side, generate
-from train.guard_file import GUARD_FILE, calibration_as_dict
+from train.guard_file import GUARD_FILE, calibration_as_dict, prompt_as_dict
 from train.hidden import compute
 from train.merge import merge, save_merged
 from train.model import Base
@@ -186,12 +186,7 @@ def write_guard_file(recipe: Recipe, run: RunDir, labels: Labels, template: Prom
             "name": f"{recipe.data.topic or recipe.name}-guard-{recipe.name}".replace("_", "-"),
             "topic": recipe.data.topic_words,
             "labels": list(labels.ordered),
-            "prompt": {
-                "version": PROMPT_VERSION,
-                "prefix": template.prefix,
-                "turn": template.turn,
-                "suffix": template.suffix,
-            },
+            "prompt": prompt_as_dict(template),
             "base": {key: value for key, value in described.items() if value is not None},
             "calibration": calibration_as_dict(UNCALIBRATED),
             "data_sha256": run.data_sha256(),

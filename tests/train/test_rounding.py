@@ -79,6 +79,16 @@ def test_the_frozen_weights_come_back(base: Base) -> None:
     assert torch.equal(_layer(model).base_layer.weight, before)
 
 
+def test_a_resumed_run_begins_rounded(base: Base) -> None:
+    """It need not begin at a step at which weights are rounded anew."""
+    model = _adapted(base)
+    before = _layer(model).base_layer.weight.clone()
+
+    RoundedWeights(model).on_train_begin(None, SimpleNamespace(global_step=REFRESH_STEPS // 2), None)
+
+    assert not torch.equal(_layer(model).base_layer.weight, before)
+
+
 def test_it_rounds_anew_every_few_steps(base: Base) -> None:
     """Not at each, which would take longer than the step."""
     model = _adapted(base)
