@@ -1,7 +1,8 @@
 """Brings the prompts of all requests to the one engine, in small batches, nobody starving.
 
-One worker owns the engine. An idle engine is asked at once; what comes while it computes is the next batch. Requests
-take turns, one prompt each, so that a text of many windows does not hold up short ones.
+Short and long prompts wait in lanes of their own, each with one worker that asks the engine; an engine answers short
+ones while it computes long ones. An idle lane is served at once; what comes while it is served is the next batch.
+Within a lane requests take turns, one prompt each, so that a text of many windows does not hold up others.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 
 from gateway.errors import GuardTimeoutError, GuardUnavailableError, QueueFullError
 from guard.calibration import LabelLogits
-from guard.engines.base import Engine, EngineAnswerError, EngineError, EngineTimeoutError
+from guard.engines.base import SHORT_PROMPT_BYTES, Engine, EngineAnswerError, EngineError, EngineTimeoutError
 
 
 @dataclass(slots=True, eq=False)
@@ -71,13 +72,9 @@ class Scheduler:
     """
 
     def __init__(self, engine: Engine, max_prompts: int, max_bytes: int) -> None:
-        self._engine = engine
+        self._short, self._long = _Lane(engine), _Lane(engine)
         self._max_prompts = max_prompts
         self._max_bytes = max_bytes
-        self._queues: OrderedDict[Hashable, deque[_Prompt]] = OrderedDict()
-        self._waiting = 0
-        self._waiting_bytes = 0
-        self._arrived = asyncio.Event()
         self._closed = False
 
     @property
@@ -88,7 +85,7 @@ class Scheduler:
     @property
     def waiting(self) -> int:
         """How many prompts wait."""
-        return self._waiting
+        return self._short.waiting + self._long.waiting
 
     async def score(self, prompts: Sequence[str], requester: Hashable) -> list[LabelLogits]:
         """Logits for ``prompts``, in their order. Cancelling takes what has not been computed out of the queue.
@@ -112,32 +109,79 @@ class Scheduler:
     async def run(self) -> None:
         """Serve until cancelled; those who wait then get an error."""
         try:
-            while True:
-                await self._arrived.wait()
-                batch = self._next_batch()
-                if batch:
-                    await self._compute(batch)
-                else:
-                    self._arrived.clear()
+            await asyncio.gather(self._short.run(), self._long.run())
         finally:
             self._closed = True
-            for queue in self._queues.values():
-                for prompt in queue:
-                    prompt.ask.fail(GuardUnavailableError("the guard has stopped"))
+            for lane in (self._short, self._long):
+                lane.fail_all(GuardUnavailableError("the guard has stopped"))
 
     def _enqueue(self, ask: _Ask, requester: Hashable) -> None:
-        sizes = [len(prompt.encode()) for prompt in ask.prompts]
-        if self._waiting + len(sizes) > self._max_prompts or self._waiting_bytes + sum(sizes) > self._max_bytes:
-            self._forget_cancelled()
+        queued = [_Prompt(ask, index, len(prompt.encode())) for index, prompt in enumerate(ask.prompts)]
+        if self._overfull(queued):
+            self._short.forget_cancelled()
+            self._long.forget_cancelled()
         # A request larger than the whole queue is let in when nothing else waits: its size is bounded elsewhere.
-        full = self._waiting + len(sizes) > self._max_prompts or self._waiting_bytes + sum(sizes) > self._max_bytes
-        if full and self._waiting:
+        if self._overfull(queued) and self.waiting:
             raise QueueFullError("too many texts wait for the guard, please try again")
-        queue = self._queues.setdefault(requester, deque())
-        queue.extend(_Prompt(ask, index, size) for index, size in enumerate(sizes))
-        self._waiting += len(sizes)
-        self._waiting_bytes += sum(sizes)
+        for prompt in queued:
+            lane = self._short if prompt.size <= SHORT_PROMPT_BYTES else self._long
+            lane.add(prompt, requester)
+
+    def _overfull(self, more: Sequence[_Prompt]) -> bool:
+        waiting_bytes = self._short.waiting_bytes + self._long.waiting_bytes
+        too_many = self.waiting + len(more) > self._max_prompts
+        return too_many or waiting_bytes + sum(prompt.size for prompt in more) > self._max_bytes
+
+
+class _Lane:
+    """Prompts of about one length, and the worker that takes them to the engine.
+
+    Attributes:
+        waiting: how many prompts wait.
+        waiting_bytes: and how many UTF-8 bytes of them.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._queues: OrderedDict[Hashable, deque[_Prompt]] = OrderedDict()
+        self.waiting = 0
+        self.waiting_bytes = 0
+        self._arrived = asyncio.Event()
+
+    def add(self, prompt: _Prompt, requester: Hashable) -> None:
+        """Queue a prompt behind the requester's others."""
+        self._queues.setdefault(requester, deque()).append(prompt)
+        self.waiting += 1
+        self.waiting_bytes += prompt.size
         self._arrived.set()
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        while True:
+            await self._arrived.wait()
+            batch = self._next_batch()
+            if batch:
+                await self._compute(batch)
+            else:
+                self._arrived.clear()
+
+    def fail_all(self, error: Exception) -> None:
+        """Wake everybody who waits."""
+        for queue in self._queues.values():
+            for prompt in queue:
+                prompt.ask.fail(error)
+
+    def forget_cancelled(self) -> None:
+        """Make room: leave out what nobody waits for any more."""
+        for requester, queue in list(self._queues.items()):
+            kept = deque(prompt for prompt in queue if not prompt.ask.done.done())
+            for prompt in queue:
+                if prompt.ask.done.done():
+                    self._left(prompt)
+            if kept:
+                self._queues[requester] = kept
+            else:
+                del self._queues[requester]
 
     def _next_batch(self) -> list[_Prompt]:
         """One prompt of each requester in turn, until the engine's bounds; what does not fit keeps its place."""
@@ -178,19 +222,8 @@ class Scheduler:
             del self._queues[requester]
 
     def _left(self, prompt: _Prompt) -> None:
-        self._waiting -= 1
-        self._waiting_bytes -= prompt.size
-
-    def _forget_cancelled(self) -> None:
-        for requester, queue in list(self._queues.items()):
-            kept = deque(prompt for prompt in queue if not prompt.ask.done.done())
-            for prompt in queue:
-                if prompt.ask.done.done():
-                    self._left(prompt)
-            if kept:
-                self._queues[requester] = kept
-            else:
-                del self._queues[requester]
+        self.waiting -= 1
+        self.waiting_bytes -= prompt.size
 
     async def _compute(self, batch: list[_Prompt]) -> None:
         try:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from guard.calibration import LabelLogits
 from guard.manifest import GuardManifest
+
+SHORT_PROMPT_BYTES: Final = 512
+"""Rendered prompts up to this many UTF-8 bytes need not wait for longer ones; some 120 tokens."""
 
 
 class EngineError(Exception):
@@ -59,6 +62,8 @@ class Engine(Protocol):
 
     async def score(self, prompts: Sequence[str]) -> list[LabelLogits]:
         """Logits for rendered prompts, in their order.
+
+        May be called again before it has answered: once with short prompts while longer ones are computed.
 
         Raises:
             EngineError: if any prompt got no usable answer.

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
 from guard.calibration import LabelLogits
-from guard.engines.base import EngineUnavailableError, GuardFileError
+from guard.engines.base import SHORT_PROMPT_BYTES, EngineUnavailableError, GuardFileError
 from guard.engines.cores import usable_cores
 from guard.engines.fingerprint import file_fingerprint
 from guard.engines.loaded_guard import LoadedGuard
@@ -29,11 +31,32 @@ _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
 
+class _Call:
+    """Prompts that a caller waits for; run by the thread that owns the context."""
+
+    def __init__(self, prompts: Sequence[str]) -> None:
+        self.prompts = prompts
+        self.short = all(len(prompt.encode()) <= SHORT_PROMPT_BYTES for prompt in prompts)
+        self.answer: Future[list[LabelLogits]] = Future()
+        self._taken = False
+
+    def run(self, compute: Callable[[], list[LabelLogits]]) -> None:
+        """Answer, unless that has been done or nobody waits any more."""
+        if self._taken or not self.answer.set_running_or_notify_cancel():
+            return
+        self._taken = True
+        try:
+            self.answer.set_result(compute())
+        except Exception as error:  # noqa: BLE001 -- the caller's
+            self.answer.set_exception(error)
+
+
 class LlamaCppEngine:
     """A guard GGUF computed on this machine's cores (see :class:`guard.engines.base.Engine`).
 
-    One thread owns llama.cpp's context; callers queue for it. A caller that is cancelled before its turn costs
-    nothing; one that is cancelled later, the rest of its call.
+    One thread owns llama.cpp's context; callers queue for it, but those with short prompts get in between the slices of
+    long ones. A caller that is cancelled before its turn costs nothing; one that is cancelled later, the rest of its
+    call.
 
     Args:
         path: of the guard's GGUF.
@@ -49,6 +72,7 @@ class LlamaCppEngine:
         self.max_batch_bytes = CONTEXT_TOKENS
         self._threads = threads or usable_cores()
         self._owner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="guard")
+        self._short: deque[_Call] = deque()
         self._guard: LoadedGuard | None = None
         self._fingerprint = ""
         self._closed = False
@@ -89,7 +113,7 @@ class LlamaCppEngine:
             EngineUnavailableError: if the engine was not started or is closed.
             EngineAnswerError: if a prompt is longer than a batch, or llama.cpp fails.
         """
-        return await asyncio.wrap_future(self._submit(self._score, prompts))
+        return await asyncio.wrap_future(self._call(prompts))
 
     async def aclose(self) -> None:
         """Free the model and end its thread, after the batch that is being computed; twice does no harm."""
@@ -103,7 +127,7 @@ class LlamaCppEngine:
 
     def score_sync(self, prompts: Sequence[str]) -> list[LabelLogits]:
         """See :meth:`score`, for programs without an event loop."""
-        return self._submit(self._score, prompts).result()
+        return self._call(prompts).result()
 
     def close(self) -> None:
         """See :meth:`aclose`, for programs without an event loop."""
@@ -136,10 +160,37 @@ class LlamaCppEngine:
         self._guard = LoadedGuard(_library(), self.path, self._threads, self.max_batch_prompts)
         return self._guard.manifest
 
-    def _score(self, prompts: Sequence[str]) -> list[LabelLogits]:
+    def _call(self, prompts: Sequence[str]) -> Future[list[LabelLogits]]:
+        call = _Call(prompts)
+        if call.short:
+            self._short.append(call)
+        try:
+            self._owner.submit(self._serve, call)
+        except RuntimeError as error:
+            raise EngineUnavailableError("the guard was closed") from error
+        return call.answer
+
+    def _serve(self, call: _Call) -> None:
+        if call.short:
+            self._serve_short()
+        else:
+            call.run(lambda: self._loaded().score_giving_way(call.prompts, self._serve_short))
+
+    def _serve_short(self, room_tokens: int = CONTEXT_TOKENS) -> None:
+        """Answer the short calls that wait now; those that come meanwhile wait for one slice again."""
+        for _ in range(len(self._short)):
+            call = self._short.popleft()
+            call.run(partial(self._score_short, call.prompts, room_tokens))
+
+    def _score_short(self, prompts: Sequence[str], room_tokens: int) -> list[LabelLogits]:
+        return self._loaded().score(prompts, room_tokens)
+
+    def _loaded(self) -> LoadedGuard:
+        if self._closed:
+            raise EngineUnavailableError("the guard was closed")
         if self._guard is None:
             raise EngineUnavailableError("the guard was not started")
-        return self._guard.score(prompts)
+        return self._guard
 
     def _free(self) -> None:
         if self._guard is not None:

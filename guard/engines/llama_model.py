@@ -8,10 +8,10 @@ from __future__ import annotations
 import ctypes
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,11 +49,18 @@ class ContextSize:
         tokens: of all prompts of a batch together; also the size of the key-value cache.
         prompts: of a batch.
         step_tokens: that are computed at once; a larger batch takes several steps.
+        beside_tokens: that have room beside a prompt of as many tokens as a whole batch.
     """
 
     tokens: int
     prompts: int
     step_tokens: int
+    beside_tokens: int
+
+    @property
+    def sequences(self) -> int:
+        """The shared prefix, each prompt of a batch, and one that is computed in slices meanwhile."""
+        return self.prompts + 2
 
 
 class LlamaModel:
@@ -90,6 +97,7 @@ class LlamaModel:
         self._batches = _Batches(library, size)
         self._prefix: list[int] = []
         self._prefix_held = False
+        self._emptied = 0
 
     def close(self) -> None:
         """Free the model; twice does no harm."""
@@ -163,6 +171,52 @@ class LlamaModel:
         self._forget()
 
     @contextmanager
+    def decoded_in_slices(
+        self, prompt: Sequence[int], slice_tokens: int, between: Callable[[int], None]
+    ) -> Iterator[Any]:
+        """Compute one prompt a slice at a time; within the block, its row of logits.
+
+        Args:
+            prompt: token ids; within the context's size.
+            slice_tokens: the most tokens that are computed before ``between`` is called.
+            between: called after every slice but the last with the number of tokens that have room beside the prompt.
+                It may use :meth:`decoded`.
+
+        Yields:
+            A pointer to ``vocabulary_size`` floats, after its last token.
+
+        Raises:
+            EngineAnswerError: if it is too long, or llama.cpp does not compute it.
+        """
+        run = self._run(self._size.sequences - 1, prompt)
+        try:
+            last = self._decode_slices(run, slice_tokens, between)
+            if last is None:
+                # What ran in between emptied the cache: once more, and nobody comes in between.
+                last = self._decode_slices(run, slice_tokens, lambda _room: None)
+            yield self._library.llama_get_logits_ith(self._context, last)
+        finally:
+            self._library.llama_memory_seq_rm(self._memory, run.sequence, -1, -1)
+
+    def _decode_slices(self, run: _Run, slice_tokens: int, between: Callable[[int], None]) -> int | None:
+        """The place of the last token's logits; None if the cache was emptied meanwhile."""
+        self._prepare()
+        if run.start:
+            self._library.llama_memory_seq_cp(self._memory, _PREFIX_SEQUENCE, run.sequence, 0, run.start)
+        held = self._emptied
+        room = self._size.tokens + self._size.beside_tokens - len(run.tokens)
+        last = 0
+        for part in run.slices(slice_tokens):
+            if part.start != run.start:
+                between(room)
+                if self._emptied != held:
+                    return None
+            # Its logits are asked for although only the last one's are read: it is one row.
+            batch, (last,) = self._batches.make([part])
+            self._decode(batch)
+        return last
+
+    @contextmanager
     def decoded(self, prompts: Sequence[Sequence[int]]) -> Iterator[list[Any]]:
         """Compute prompts together, each on its own; within the block, their rows of logits.
 
@@ -217,6 +271,7 @@ class LlamaModel:
             raise EngineAnswerError(f"llama.cpp's decode failed with status {status}: {_last_errors()}")
 
     def _forget(self) -> None:
+        self._emptied += 1
         contents_too = True
         self._library.llama_memory_clear(self._memory, contents_too)
         self._prefix_held = False
@@ -230,10 +285,10 @@ class LlamaModel:
     def _context_parameters(self, threads: int) -> Any:  # noqa: ANN401 - an untyped C structure
         parameters = self._library.llama_context_default_params()
         # Room for the shared prefix beside the largest batch; llama.cpp counts in steps of 256 cells.
-        parameters.n_ctx = self._size.tokens + _PREFIX_CELLS
+        parameters.n_ctx = self._size.tokens + self._size.beside_tokens + _PREFIX_CELLS
         parameters.n_batch = self._size.tokens
         parameters.n_ubatch = self._size.step_tokens
-        parameters.n_seq_max = parameters.n_outputs_max = self._size.prompts + 1
+        parameters.n_seq_max = parameters.n_outputs_max = self._size.sequences
         parameters.n_threads = parameters.n_threads_batch = threads
         # One cache for all sequences. A stream a sequence needs cells for the longest prompt in each, and splits
         # prompts of different lengths over several steps: measured with 16 prompts (Gemma 3, 9 layers, Q4_0,
@@ -255,6 +310,13 @@ class _Run:
     start: int
     tokens: Sequence[int]
 
+    def slices(self, size: int) -> Iterator[_Run]:
+        """Runs of equal length, give or take one, of at most ``size`` tokens."""
+        count = -(-len(self.tokens) // size)
+        ends = [len(self.tokens) * part // count for part in range(count + 1)]
+        for begin, end in pairwise(ends):
+            yield _Run(self.sequence, self.start + begin, self.tokens[begin:end])
+
 
 class _Batches:
     """Makes ``llama_batch`` structures; the arrays that are the same for every batch are made once."""
@@ -262,10 +324,9 @@ class _Batches:
     def __init__(self, library: Any, size: ContextSize) -> None:  # noqa: ANN401 - an untyped C binding
         self._library = library
         self._size = size
-        sequences = size.prompts + 1
-        self._ids = (ctypes.c_int32 * sequences)(*range(sequences))
+        self._ids = (ctypes.c_int32 * size.sequences)(*range(size.sequences))
         first = ctypes.addressof(self._ids)
-        self._addresses = [first + index * ctypes.sizeof(ctypes.c_int32) for index in range(sequences)]
+        self._addresses = [first + index * ctypes.sizeof(ctypes.c_int32) for index in range(size.sequences)]
         self._ones = (ctypes.c_int32 * size.tokens)(*[1] * size.tokens)
 
     def make(self, runs: Sequence[_Run]) -> tuple[Any, list[int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,16 @@ from guard.manifest import GuardManifest, ManifestError
 STEP_TOKENS: Final = 512
 """Computed at once (n_ubatch). Measured on 2 cores with Q4_0: from 256 to 2,048 the times of 16 short prompts and of
 a window of 2,000 bytes differ by less than their noise, and the compute buffer grows with it."""
+
+
+SLICE_TOKENS: Final = 64
+"""Of a long prompt, computed before short ones get their turn."""
+
+BESIDE_TOKENS: Final = 512
+"""Room for them while it holds its own: a short prompt has no more, since each token is a byte at least."""
+
+GiveWay = Callable[[int], None]
+"""Called between the slices of a long prompt with how many tokens have room beside it."""
 
 
 class LoadedGuard:
@@ -39,7 +49,8 @@ class LoadedGuard:
     def __init__(self, library: Any, path: Path, threads: int, max_batch_prompts: int) -> None:  # noqa: ANN401 - untyped C
         self._path = path
         self._max_prompts = max_batch_prompts
-        self._model = LlamaModel(library, path, ContextSize(CONTEXT_TOKENS, max_batch_prompts, STEP_TOKENS), threads)
+        size = ContextSize(CONTEXT_TOKENS, max_batch_prompts, STEP_TOKENS, BESIDE_TOKENS)
+        self._model = LlamaModel(library, path, size, threads)
         try:
             self.manifest = self._read_manifest()
             self._label_ids = self._find_labels()
@@ -56,14 +67,29 @@ class LoadedGuard:
         """Free the model; twice does no harm."""
         self._model.close()
 
-    def score(self, prompts: Sequence[str]) -> list[LabelLogits]:
+    def score(self, prompts: Sequence[str], room_tokens: int = CONTEXT_TOKENS) -> list[LabelLogits]:
         """Logits for rendered prompts, in their order; what does not fit one batch is computed in several.
+
+        Args:
+            prompts: rendered.
+            room_tokens: that a batch may have.
 
         Raises:
             EngineAnswerError: if a prompt is longer than a batch, or llama.cpp fails.
         """
-        batches = self._pack([self._tokenise(prompt) for prompt in prompts])
+        batches = self._pack([self._tokenise(prompt) for prompt in prompts], min(room_tokens, CONTEXT_TOKENS))
         return [logits for batch in batches for logits in self._compute(batch)]
+
+    def score_giving_way(self, prompts: Sequence[str], give_way: GiveWay) -> list[LabelLogits]:
+        """The same, one prompt after the other; between slices of a long one ``give_way`` may call :meth:`score`.
+
+        Raises:
+            EngineAnswerError: if a prompt is longer than a batch, or llama.cpp fails.
+        """
+        tokenised = [self._tokenise(prompt) for prompt in prompts]
+        return [
+            self._compute_slices(batch[0], give_way) for ids in tokenised for batch in self._pack([ids], CONTEXT_TOKENS)
+        ]
 
     def _tokenise(self, prompt: str) -> list[int]:
         """Token ids of a rendered prompt: the marks as their ids, what stands between them as plain text.
@@ -83,14 +109,14 @@ class LoadedGuard:
     def _text_ids(self, text: str) -> list[int]:
         return self._model.tokenise(text, whole=False) if text else []
 
-    def _pack(self, prompts: Sequence[list[int]]) -> Iterator[list[list[int]]]:
-        """Batches in order, each within the context's tokens and sequences."""
+    def _pack(self, prompts: Sequence[list[int]], room_tokens: int) -> Iterator[list[list[int]]]:
+        """Batches in order, each within ``room_tokens`` and the context's sequences."""
         batch: list[list[int]] = []
         tokens = 0
         for prompt in prompts:
-            if not 0 < len(prompt) <= CONTEXT_TOKENS:
-                raise EngineAnswerError(f"a prompt of {len(prompt)} tokens, wanted 1 to {CONTEXT_TOKENS}")
-            if batch and (len(batch) == self._max_prompts or tokens + len(prompt) > CONTEXT_TOKENS):
+            if not 0 < len(prompt) <= room_tokens:
+                raise EngineAnswerError(f"a prompt of {len(prompt)} tokens, wanted 1 to {room_tokens}")
+            if batch and (len(batch) == self._max_prompts or tokens + len(prompt) > room_tokens):
                 yield batch
                 batch, tokens = [], 0
             batch.append(prompt)
@@ -107,6 +133,14 @@ class LoadedGuard:
         # One prompt that overflows spoils those that share its cache: each is asked again, alone.
         self._model.wipe()
         return logits if len(batch) == 1 else [self._compute([prompt])[0] for prompt in batch]
+
+    def _compute_slices(self, prompt: Sequence[int], give_way: GiveWay) -> LabelLogits:
+        off_topic, on_topic = self._label_ids
+        with self._model.decoded_in_slices(prompt, SLICE_TOKENS, give_way) as row:
+            logits = LabelLogits(row[off_topic], row[on_topic])
+        if not (math.isfinite(logits.off_topic) and math.isfinite(logits.on_topic)):
+            self._model.wipe()
+        return logits
 
     def _read_manifest(self) -> GuardManifest:
         try:

@@ -80,6 +80,27 @@ async def test_a_text_of_many_windows_does_not_hold_up_short_ones() -> None:
     assert sum(len(batch) for batch in engine.batches) == 51
 
 
+async def test_short_prompts_do_not_wait_for_long_ones() -> None:
+    """The engine is asked for them while it computes those."""
+    engine = ScriptedEngine()
+    engine.hold()
+    async with working(engine) as scheduler:
+        long = await asked(scheduler, "window " * 100)
+        await engine.started.wait()
+        short = await asked(scheduler, "short")
+        await asyncio.sleep(0)
+        assert engine.batches == [["window " * 100], ["short"]]
+        engine.gate.set()
+        await asyncio.gather(short, long)
+
+
+async def test_a_request_of_long_and_short_prompts_gets_them_in_order() -> None:
+    """Whichever is answered first."""
+    async with working(ScriptedEngine()) as scheduler:
+        answers = await scheduler.score(["egg " * 200, "ship", "egg", "ship " * 200], 1)
+    assert [answer.on_topic > 0 for answer in answers] == [False, True, False, True]
+
+
 async def test_a_caller_that_has_gone_is_skipped() -> None:
     """Nothing is computed for nobody."""
     engine = ScriptedEngine()

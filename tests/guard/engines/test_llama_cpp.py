@@ -241,3 +241,74 @@ def test_an_engine_may_compute_one_prompt_at_a_time(tmp_path: Path) -> None:
         assert len(engine.score_sync(PROMPTS[:3])) == 3
     finally:
         engine.close()
+
+
+LONG = tiny.prompts("Who is the captain of the ship? " * 40)[0]
+
+
+def test_a_long_prompt_is_answered_alike_in_slices(reference: LlamaCppEngine) -> None:
+    """Slices are a matter of when, not of what."""
+    assert reference._guard is not None
+    whole = UNCALIBRATED.score(reference._guard.score([LONG])[0])
+    assert probabilities(reference, [LONG]) == pytest.approx([whole], abs=1e-3)
+
+
+def test_short_prompts_are_answered_between_the_slices_of_a_long_one(reference: LlamaCppEngine) -> None:
+    """Rightly, and the long one too."""
+    assert reference._guard is not None
+    alone = [probabilities(reference, [prompt])[0] for prompt in (PROMPTS[0], LONG)]
+    between: list[float] = []
+
+    def give_way(room_tokens: int) -> None:
+        assert reference._guard is not None
+        between.extend(map(UNCALIBRATED.score, reference._guard.score(PROMPTS[:1], room_tokens)))
+
+    (long,) = reference._guard.score_giving_way([LONG], give_way)
+    assert len(between) >= 2
+    assert between == pytest.approx([alone[0]] * len(between), abs=1e-3)
+    assert UNCALIBRATED.score(long) == pytest.approx(alone[1], abs=1e-3)
+
+
+def test_a_long_prompt_survives_that_the_cache_is_emptied_meanwhile(reference: LlamaCppEngine) -> None:
+    """It is computed again, and then nobody comes in between."""
+    assert reference._guard is not None
+    guard, (alone,) = reference._guard, probabilities(reference, [LONG])
+    calls: list[int] = []
+
+    def give_way(room_tokens: int) -> None:
+        calls.append(room_tokens)
+        guard._model.wipe()
+
+    (logits,) = guard.score_giving_way([LONG], give_way)
+    assert len(calls) == 1
+    assert UNCALIBRATED.score(logits) == pytest.approx(alone, abs=1e-3)
+
+
+async def test_a_short_call_overtakes_a_long_one(reference: LlamaCppEngine) -> None:
+    """It need not wait for more than a slice."""
+    done: list[str] = []
+
+    async def ask(name: str, prompts: list[str]) -> None:
+        await reference.score(prompts)
+        done.append(name)
+
+    long = asyncio.ensure_future(ask("long", [LONG] * 10))
+    await asyncio.sleep(0)
+    await asyncio.gather(ask("short", PROMPTS[:1]), long)
+    assert done == ["short", "long"]
+
+
+def test_there_is_room_for_short_prompts_beside_the_longest(reference: LlamaCppEngine) -> None:
+    """However many of them there are."""
+    assert reference._guard is not None
+    guard, longest = reference._guard, tiny.prompts("Q" * 4000)
+    short = tiny.prompts("Q" * 400) * 5
+    wanted = probabilities(reference, short)
+    found: list[float] = []
+
+    def give_way(room_tokens: int) -> None:
+        if not found:
+            found.extend(map(UNCALIBRATED.score, guard.score(short, room_tokens)))
+
+    guard.score_giving_way(longest, give_way)
+    assert found == pytest.approx(wanted, abs=0.02)
