@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
+from functools import lru_cache
 from types import TracebackType
 from typing import Final, Self
 
@@ -41,6 +44,23 @@ KEEP_ALIVE_SECONDS: Final = 2.0
 """Shorter than llama-server's 5 s: a connection that is just being closed there must not be used again."""
 
 
+class _Transport(httpx.AsyncHTTPTransport):
+    """One whose idle connections do not stay open when the server behind has closed them or their time is over.
+
+    By itself it looks after them only when another request is sent.
+    """
+
+    async def sweep(self) -> None:
+        """Close such connections, until cancelled."""
+        while True:
+            await asyncio.sleep(KEEP_ALIVE_SECONDS)
+            for connection in self._pool.connections:
+                # An expired connection is not used any more, so nobody is cut off.
+                if connection.is_idle() and connection.has_expired():
+                    with suppress(OSError):
+                        await connection.aclose()
+
+
 class Upstream:
     """A pool of connections to the server behind; an asynchronous context manager.
 
@@ -54,24 +74,26 @@ class Upstream:
         self._metrics = metrics
         uds = address.removeprefix("unix:").removeprefix("//") if address.startswith("unix:") else None
         self._base = httpx.URL("http://localhost" if uds else address)
-        self._client = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(
-                uds=uds,
-                trust_env=False,
-                limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEP_ALIVE_SECONDS),
-            ),
+        # Not a client: what that adds to a transport (cookies, redirects, authentication) is the caller's own affair
+        # here, and takes a quarter of the time that a request to a server on this machine takes.
+        self._transport = _Transport(
+            uds=uds,
             trust_env=False,
-            follow_redirects=False,
-            timeout=httpx.Timeout(None, connect=connect_timeout_seconds),
+            limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEP_ALIVE_SECONDS),
         )
+        self._timeout = httpx.Timeout(None, connect=connect_timeout_seconds).as_dict()
+        self._url = lru_cache(maxsize=256)(self._make_url)
 
     async def __aenter__(self) -> Self:
+        self._sweeper = asyncio.create_task(self._transport.sweep(), name="upstream-sweeper")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.aclose()
+        self._sweeper.cancel()
+        await asyncio.gather(self._sweeper, return_exceptions=True)
+        await self._transport.aclose()
 
     async def open(
         self,
@@ -93,9 +115,15 @@ class Upstream:
         Raises:
             UpstreamUnavailableError: if there is no answer.
         """
-        request = httpx.Request(method, self._url(path, query), headers=forwarded(headers, body), content=body or None)
+        request = httpx.Request(
+            method,
+            self._url(path, query),
+            headers=forwarded(headers, body),
+            content=body or None,
+            extensions={"timeout": self._timeout},
+        )
         try:
-            return await self._client.send(request, stream=True)
+            return await self._transport.handle_async_request(request)
         except GatewayError:
             raise
         except (httpx.TransportError, OSError) as error:
@@ -127,7 +155,7 @@ class Upstream:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
 
-    def _url(self, path: bytes, query: bytes) -> httpx.URL:
+    def _make_url(self, path: bytes, query: bytes) -> httpx.URL:
         prefix = self._base.raw_path.partition(b"?")[0].rstrip(b"/")
         return self._base.copy_with(raw_path=prefix + path + (b"?" + query if query else b""))
 
