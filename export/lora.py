@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from typing_extensions import override
 
 from export.checkpoint import Checkpoint, Tensor, WrappedCheckpoint
@@ -24,6 +25,7 @@ ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
 
 _PREFIX: Final = "base_model.model."
 _LORA: Final = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])(?:\.default)?\.weight$")
+_EMBEDDING_LORA: Final = re.compile(r"(?P<module>.+)\.lora_embedding_(?P<side>[AB])(?:\.default)?$")
 _HEAD: Final = re.compile(r"(?:.+\.)?score(?:\.modules_to_save)?(?:\.default)?\.weight$")
 
 NameModule = Callable[[str], str]
@@ -48,7 +50,7 @@ class LoraAdapter:
     def __init__(self, folder: Path, name_module: NameModule) -> None:
         self.config = _read_config(folder)
         self.head: Tensor | None = None
-        self._scale = _scale(self.config)
+        self._modules: dict[str, str] = {}
         self._down: dict[str, Tensor] = {}
         self._up: dict[str, Tensor] = {}
         weights = SafetensorsFile(folder / ADAPTER_WEIGHTS)
@@ -57,7 +59,7 @@ class LoraAdapter:
         if unpaired := sorted(self._down.keys() ^ self._up.keys()):
             raise CheckpointError(f"adapter deltas with only one of lora_A and lora_B: {', '.join(unpaired)}")
         for name in self._down:
-            self._check_rank(name)
+            self._check_factors(name)
 
     @property
     def names(self) -> set[str]:
@@ -74,7 +76,7 @@ class LoraAdapter:
         The rows of the first are in Hugging Face's order. They are given apart because their product is as large as
         the tensor itself.
         """
-        return self._scale * self._up[name], self._down[name]
+        return _scale(self.config, self._modules[name]) * self._up[name], self._down[name]
 
     def _sort_in(self, key: str, tensor: Tensor, name_module: NameModule) -> None:
         name = key.removeprefix(_PREFIX)
@@ -83,20 +85,26 @@ class LoraAdapter:
                 raise CheckpointError(f"the adapter's head {key!r} has shape {tensor.shape}, wanted (2, hidden)")
             self.head = tensor
             return
-        match = _LORA.match(name)
+        embedding = _EMBEDDING_LORA.match(name)
+        match = embedding or _LORA.match(name)
         if match is None or tensor.ndim != 2:
             raise CheckpointError(
                 f"adapter tensor {key!r} of shape {tensor.shape}, wanted the matrices lora_A and lora_B "
                 "and the score head's weight"
             )
-        side = self._down if match["side"] == "A" else self._up
-        side[name_module(plain_name(match["module"]) or match["module"])] = tensor
+        gguf_name = name_module(plain_name(match["module"]) or match["module"])
+        self._modules[gguf_name] = match["module"]
+        # PEFT keeps an embedding's factors as those of its transpose: A is (rank, tokens), B is (hidden, rank).
+        left = (match["side"] == "A") is (embedding is not None)
+        side = self._up if left else self._down
+        side[gguf_name] = np.ascontiguousarray(tensor.T) if embedding else tensor
 
-    def _check_rank(self, name: str) -> None:
-        rank = int(self.config["r"])
+    def _check_factors(self, name: str) -> None:
+        rank = _rank(self.config, self._modules[name])
         found = self._up[name].shape[1], self._down[name].shape[0]
         if found != (rank, rank):
             raise CheckpointError(f"the adapter's delta of {name!r} has ranks {found}, wanted {rank}")
+        _scale(self.config, self._modules[name])
 
 
 class Adapted(WrappedCheckpoint):
@@ -147,13 +155,28 @@ def _read_config(folder: Path) -> Mapping[str, Any]:
     return config
 
 
-def _scale(config: Mapping[str, Any]) -> float:
-    if config.get("rank_pattern") or config.get("alpha_pattern"):
-        raise CheckpointError("the adapter has ranks by pattern, wanted one rank for all")
+def _scale(config: Mapping[str, Any], module: str) -> float:
+    rank = _rank(config, module)
     try:
-        rank, alpha = int(config["r"]), float(config["lora_alpha"])
+        alpha = float(_by_pattern(config.get("alpha_pattern"), module, config["lora_alpha"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{ADAPTER_CONFIG} lacks a usable rank 'r' and 'lora_alpha': {error!r}") from error
-    if rank < 1:
-        raise CheckpointError(f"the adapter has rank {rank}, wanted at least 1")
+        raise CheckpointError(f"{ADAPTER_CONFIG} lacks a usable 'lora_alpha': {error!r}") from error
     return alpha / rank**0.5 if config.get("use_rslora") else alpha / rank
+
+
+def _rank(config: Mapping[str, Any], module: str) -> int:
+    try:
+        rank = int(_by_pattern(config.get("rank_pattern"), module, config["r"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{ADAPTER_CONFIG} lacks a usable rank 'r': {error!r}") from error
+    if rank < 1:
+        raise CheckpointError(f"the adapter has rank {rank} for {module!r}, wanted at least 1")
+    return rank
+
+
+def _by_pattern(patterns: Mapping[str, Any] | None, module: str, default: object) -> Any:  # noqa: ANN401
+    """What PEFT takes for a module: the first pattern that its name ends in (``peft.utils.get_pattern_key``)."""
+    for pattern, value in (patterns or {}).items():
+        if re.match(rf"(.*\.)?({pattern})$", module):
+            return value
+    return default

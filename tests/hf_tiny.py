@@ -112,7 +112,7 @@ def make_model(family: Family, tokenizer: Any, *, classifier: bool, seed: int = 
 
 
 def add_adapter(model: Any, seed: int = 1) -> Any:
-    """A PEFT model with a random adapter on every matrix and a random head."""
+    """A PEFT model with a random adapter on every matrix and the embedding, and a random head."""
     torch.manual_seed(seed)
     # Fresh PEFT adapters change nothing: B is zero. This one's both matrices are random.
     config = LoraConfig(
@@ -120,7 +120,9 @@ def add_adapter(model: Any, seed: int = 1) -> Any:
         r=4,
         lora_alpha=8,
         init_lora_weights=False,
-        target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+        target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "embed_tokens"],
+        rank_pattern={"embed_tokens": 2},
+        alpha_pattern={"embed_tokens": 1},
     )
     with warnings.catch_warnings():
         # PEFT asks transformers for a name that is deprecated.
@@ -130,6 +132,8 @@ def add_adapter(model: Any, seed: int = 1) -> Any:
         for name, value in adapted.named_parameters():
             if "lora_B" in name:
                 value.mul_(0.5)
+            elif "lora_embedding" in name:
+                value.mul_(0.2)
     return adapted
 
 

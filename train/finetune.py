@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
-from peft import LoraConfig, TaskType, get_peft_model
+from peft import LoraConfig, TaskType, get_peft_model, set_peft_model_state_dict
 from peft.helpers import disable_input_dtype_casting
+from peft.utils import SAFETENSORS_WEIGHTS_NAME
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
 
 from guard.labels import Labels
@@ -19,6 +23,10 @@ from train.errors import RunError
 from train.model import Base, pad_token_id
 from train.recipe import Recipe
 from train.rounding import RoundedWeights
+from train.thinning import ThinningCollator
+
+EMBEDDING: Final = "embed_tokens"
+"""The token embedding's module, in every family that transformers knows."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +61,24 @@ def finetune(  # noqa: PLR0913 - a stage takes what it needs by name
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     classifier = base.load_classifier(labels, padding, dtype)
     model = get_peft_model(classifier, _lora(recipe, classifier.config.get_text_config().num_hidden_layers))
+    if recipe.lora.start is not None:
+        go_on_from(model, recipe.folder / recipe.lora.start)
     rounding = RoundedWeights(model) if recipe.base.rounding else None
+    # Mixed precision compiles its matrix kernels for each shape that occurs: fewer shapes, less waiting.
+    collator = DataCollatorWithPadding(encoder.tokenizer, pad_to_multiple_of=8 if mixed else None)
+    thinning = ThinningCollator(collator, recipe.training.token_dropout, marks)
     trainer = Trainer(
         model=model,
         args=_arguments(recipe, precision, checkpoints, len(examples.rows)),
         train_dataset=examples.rows,
-        # Mixed precision compiles its matrix kernels for each shape that occurs: fewer shapes, less waiting.
-        data_collator=DataCollatorWithPadding(encoder.tokenizer, pad_to_multiple_of=8 if mixed else None),
+        data_collator=thinning if recipe.training.token_dropout else collator,
         callbacks=[] if rounding is None else [rounding],
     )
     last = last_checkpoint(checkpoints)
     # Autocast chooses the precision; PEFT's own cast to float32 before it is work undone a line later.
-    with disable_input_dtype_casting(model, active=mixed):
+    with disable_input_dtype_casting(model, active=mixed), warnings.catch_warnings():
+        # A checkpoint holds an adapted embedding's frozen weights as well; what the run leaves does not.
+        warnings.filterwarnings("ignore", "Setting `save_embedding_layers`", UserWarning)
         result = trainer.train(resume_from_checkpoint=None if last is None else str(last))
     if not math.isfinite(result.training_loss):
         raise RunError(f"training diverged: its mean loss is {result.training_loss}; lower the learning rate")
@@ -74,6 +88,24 @@ def finetune(  # noqa: PLR0913 - a stage takes what it needs by name
     # Mixed precision wraps the model's forward, and would go on rounding what is computed with it.
     plain = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     return Trained(plain.to("cpu").eval(), log, float(result.metrics["train_runtime"]))
+
+
+def go_on_from(model: Any, folder: Path) -> None:  # noqa: ANN401 - PEFT is untyped
+    """Give a fresh PEFT model the weights of an adapter of the same base; what that lacks stays fresh.
+
+    Raises:
+        RunError: if the adapter can't be read, or has a weight that the model lacks or has in another shape.
+    """
+    file = folder / SAFETENSORS_WEIGHTS_NAME
+    try:
+        stored = load_file(file)
+        result = set_peft_model_state_dict(model, stored)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise RunError(f"can't go on from the adapter {file}: {error}") from error
+    except KeyError as error:
+        raise RunError(f"can't go on from the adapter {file}: it lacks {error}") from error
+    if result.unexpected_keys:
+        raise RunError(f"can't go on from the adapter {file}: the recipe adapts no {result.unexpected_keys[0]!r}")
 
 
 def effective_precision(wanted: str) -> str:
@@ -119,7 +151,9 @@ def _lora(recipe: Recipe, layers: int) -> LoraConfig:
         r=recipe.lora.rank,
         lora_alpha=recipe.lora.alpha,
         lora_dropout=recipe.lora.dropout,
-        target_modules=list(recipe.lora.target_modules),
+        target_modules=[*recipe.lora.target_modules, *([EMBEDDING] if recipe.lora.embedding_rank else [])],
+        rank_pattern={EMBEDDING: recipe.lora.embedding_rank} if recipe.lora.embedding_rank else {},
+        alpha_pattern={EMBEDDING: recipe.lora.embedding_alpha} if recipe.lora.embedding_rank else {},
         layers_to_transform=list(range(first, layers)) if first else None,
         modules_to_save=["score"],
     )

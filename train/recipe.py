@@ -84,6 +84,12 @@ class LoraRecipe:
         alpha: their product counts ``alpha / rank`` times.
         dropout: of what goes into them.
         first_layer: the first layer that is adapted. Those below stay as they are, which saves their backward pass.
+        embedding_rank: of the adapter of the token embedding, through which a name's own tokens become evidence; 0 for
+            none.
+        embedding_alpha: its product counts ``embedding_alpha / embedding_rank`` times. AdamW takes large steps on
+            tokens that it seldom sees, so it wants to be small.
+        start: an adapter's folder beside the recipe, whose weights are gone on from; None begins anew. What it lacks of
+            the adapted matrices begins anew, too.
         target_modules: the matrices of a layer that are adapted.
     """
 
@@ -91,7 +97,16 @@ class LoraRecipe:
     alpha: int = 32
     dropout: float = 0.05
     first_layer: int = 0
+    embedding_rank: int = 0
+    embedding_alpha: int = 4
+    start: str | None = None
     target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+    def __post_init__(self) -> None:
+        if self.embedding_rank < 0 or self.embedding_alpha < 1:
+            raise RecipeError("[lora] embedding_rank is 0 or more, and embedding_alpha positive")
+        if self.embedding_rank and self.first_layer:
+            raise RecipeError("[lora] first_layer saves nothing below an adapted embedding; leave out one of the two")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +122,8 @@ class TrainingRecipe:
         warmup_share: of all steps.
         weight_decay: AdamW's.
         max_length_tokens: longer rows are cut, and counted in ``run.json``.
+        token_dropout: the share of tokens that is left out of every other row, anew in each pass, so that rows are not
+            learnt by heart; 0 for none.
         precision: ``fp32``, ``bf16`` or ``fp16`` (mixed); ``auto`` is ``bf16`` where the hardware computes it, which
             is twice as fast there and eight times slower elsewhere, and else ``fp32``.
         save_steps: a checkpoint to resume from every so many steps.
@@ -121,6 +138,7 @@ class TrainingRecipe:
     warmup_share: float = 0.05
     weight_decay: float = 0.01
     max_length_tokens: int = 512
+    token_dropout: float = 0.0
     precision: str = "bf16"
     save_steps: int = 200
     seed: int = 20261123
@@ -130,6 +148,8 @@ class TrainingRecipe:
             raise RecipeError(f"[training] precision {self.precision!r}, wanted one of {', '.join(PRECISIONS)}")
         if self.epochs <= 0 or self.batch_rows < 1 or self.accumulation_steps < 1 or self.learning_rate <= 0:
             raise RecipeError("[training] epochs, batch_rows, accumulation_steps and learning_rate are positive")
+        if not 0 <= self.token_dropout < 0.5:
+            raise RecipeError(f"[training] token_dropout {self.token_dropout}, wanted 0 to 0.5")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -138,7 +138,8 @@ def run_recipe(  # noqa: PLR0913 - a stage takes what it needs by name
 
 def save_adapter(model: Any, folder: Path) -> None:  # noqa: ANN401 - PEFT is untyped
     """Save a PEFT adapter with F16 weights: half the megabytes, and export computes in F16 anyway."""
-    model.save_pretrained(folder)
+    # An adapted embedding is stored as its two factors, like any other matrix; PEFT would add the whole of it.
+    model.save_pretrained(folder, save_embedding_layers=False)
     weights = folder / "adapter_model.safetensors"
     tensors = {name: tensor.to(torch.float16) for name, tensor in load_file(weights).items()}
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):

@@ -67,7 +67,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     merged = save(classifier, tokenizer, folder / "merged", max_shard_size="100KB")
     base = save(make_model(family, tokenizer, classifier=False, seed=2), tokenizer, folder / "base")
     adapted = add_adapter(load_classifier(base))
-    adapted.save_pretrained(folder / "adapter")
+    adapted.save_pretrained(folder / "adapter", save_embedding_layers=False)
     return Trained(
         family,
         merged,
@@ -161,7 +161,7 @@ def adapt(base: Checkpoint, trained: Trained) -> Folded:
     layers = int(base.hyperparameters["block_count"])
     adapter = LoraAdapter(trained.adapter, lambda module: architecture.tensor_name(module, layers))
     assert adapter.head is not None
-    assert len(adapter.names) == 7 * layers
+    assert len(adapter.names) == 7 * layers + 1
     adapted = Adapted(base, adapter, lambda name, tensor: architecture.permute_rows(name, tensor, base.hyperparameters))
     return fold(adapted, trained.family, adapter.head, trained.adapter_answers)
 

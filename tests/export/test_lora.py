@@ -67,6 +67,24 @@ def test_the_delta_is_scale_times_b_times_a(tmp_path: Path, changes: dict[str, A
     np.testing.assert_allclose(after - before, wanted, atol=1e-4)
 
 
+def test_the_embedding_has_factors_of_its_transpose_and_a_rank_of_its_own(tmp_path: Path) -> None:
+    """As PEFT stores them: A is (rank, tokens), B is (hidden, rank)."""
+    base = MemoryCheckpoint(config("qwen3", head_dim=8), piece_vocabulary([]))
+    tokens, hidden = base.shapes()["token_embd.weight"]
+    generator = np.random.default_rng(3)
+    name = "base_model.model.model.embed_tokens.lora_embedding_"
+    tensors = query_adapter()
+    tensors[f"{name}A"] = generator.normal(size=(3, tokens)).astype(np.float32)
+    tensors[f"{name}B"] = generator.normal(size=(hidden, 3)).astype(np.float32)
+    patterns = {"rank_pattern": {"embed_tokens": 3}, "alpha_pattern": {"embed_tokens": 6}}
+    adapter = read_adapter(save_adapter(tmp_path, tensors, **patterns), "qwen3")
+
+    merged = Adapted(base, adapter, lambda _name, tensor: tensor)
+
+    delta = merged.load("token_embd.weight") - base.load("token_embd.weight")
+    np.testing.assert_allclose(delta, 2.0 * (tensors[f"{name}B"] @ tensors[f"{name}A"]).T, atol=1e-4)
+
+
 def test_a_delta_follows_the_rows_of_its_family(tmp_path: Path) -> None:
     """Llama's query rows are permuted in a GGUF, and the delta with them."""
     tensors = query_adapter()
@@ -128,7 +146,9 @@ def test_a_bfloat16_adapter_is_read(tmp_path: Path) -> None:
         ({"use_dora": True}, "wanted plain LoRA"),
         ({"bias": "all"}, "wanted plain LoRA"),
         ({"fan_in_fan_out": True}, "wanted plain LoRA"),
-        ({"rank_pattern": {"q_proj": 4}}, "wanted one rank for all"),
+        ({"rank_pattern": {"q_proj": 4}}, r"has ranks \(2, 2\), wanted 4"),
+        ({"rank_pattern": {"q_proj": 0}}, "has rank 0 for"),
+        ({"alpha_pattern": {"q_proj": "much"}}, "lacks a usable 'lora_alpha'"),
         ({"r": 0}, "has rank 0"),
         ({"r": None}, "'r'"),
         ({"r": 3}, r"has ranks \(2, 2\), wanted 3"),

@@ -63,6 +63,9 @@ def test_what_a_recipe_leaves_out_has_its_default(tmp_path: Path) -> None:
         ('[base]\nfolder = "x"\n[data]\ntopic = "a"\ntest_share = 0.6\n', "lie between 0 and 0.5"),
         (TABLES.replace("folder", "random"), r"\[base\] random 'x', wanted one of qwen3"),
         (TABLES.replace("[data]", 'rounding = "Q3"\n[data]'), r"\[base\] rounding 'Q3', wanted one of Q4_0"),
+        (TABLES + "[training]\ntoken_dropout = 0.5\n", "token_dropout 0.5, wanted 0 to 0.5"),
+        (TABLES + "[lora]\nembedding_rank = -1\n", "embedding_rank is 0 or more"),
+        (TABLES + "[lora]\nembedding_rank = 4\nfirst_layer = 2\n", "leave out one of the two"),
         ("[base\n", r"own\.toml"),
     ],
 )

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
 from guard.calibration import UNCALIBRATED
@@ -35,6 +35,8 @@ from train.scoring import classifier_scorer, least_difference
 
 # PEFT asks transformers for it by its old name.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+
+WEIGHTS = "adapter_model.safetensors"
 
 TINY = """
 [base]
@@ -172,6 +174,45 @@ def test_lower_layers_stay_as_they_are(tmp_path: Path, recipe_file: Path, base: 
     run_recipe(recipe, run, base, TEMPLATE, say=_quiet)
     adapted = {name for name in load_file(run.adapter / "adapter_model.safetensors") if "lora" in name}
     assert {name.split(".layers.")[1][0] for name in adapted} == {"1"}
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_from_an_adapter(tmp_path: Path, recipe_file: Path, base: Base) -> None:
+    """From what it has; an embedding that it lacks is adapted from the start, and stored as two factors."""
+    recipe = load_recipe(str(recipe_file))
+    first, second = RunDir(tmp_path / "first"), RunDir(tmp_path / "second")
+    run_recipe(recipe, first, base, TEMPLATE, say=_quiet)
+    lora = replace(recipe.lora, start=str(first.adapter), embedding_rank=2)
+    training = replace(recipe.training, epochs=1.0, learning_rate=1e-6)
+    run_recipe(replace(recipe, lora=lora, training=training), second, base, TEMPLATE, say=_quiet)
+    before, after = (load_file(run.adapter / "adapter_model.safetensors") for run in (first, second))
+    assert max(float((after[name].float() - before[name].float()).abs().max()) for name in before) < 1e-3
+    shapes = {name.rpartition(".")[2]: tuple(after[name].shape) for name in after.keys() - before.keys()}
+    assert set(shapes) == {"lora_embedding_A", "lora_embedding_B"}
+    assert (shapes["lora_embedding_A"][0], shapes["lora_embedding_B"]) == (2, (48, 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("nothing", r"can't go on from the adapter .*nothing"),
+        ("headless", "it lacks 'base_model.model.score.weight'"),
+        ("other", "the recipe adapts no '.*lora_A"),
+    ],
+)
+def test_an_adapter_that_does_not_fit_is_not_gone_on_from(
+    tmp_path: Path, recipe_file: Path, base: Base, name: str, problem: str
+) -> None:
+    """A folder without one, or one without a head, or of a matrix that is not adapted."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "headless").mkdir()
+    delta, head = "base_model.model.model.norm.lora_A.weight", "base_model.model.score.weight"
+    save_file({delta: torch.ones(2, 2)}, tmp_path / "headless" / WEIGHTS)
+    save_file({delta: torch.ones(2, 2), head: torch.ones(2, 48)}, tmp_path / "other" / WEIGHTS)
+    recipe = load_recipe(str(recipe_file))
+    recipe = replace(recipe, lora=replace(recipe.lora, start=name))
+    with pytest.raises(RunError, match=problem):
+        run_recipe(recipe, RunDir(tmp_path / "run"), base, TEMPLATE, say=_quiet)
 
 
 def test_a_first_layer_that_is_none_is_refused(tmp_path: Path, recipe_file: Path, base: Base) -> None:
