@@ -174,7 +174,7 @@ def _base(recipe: Recipe, path: Path | None) -> tuple[Base, PromptTemplate]:
     base = recipe.base
     if base.random is not None and path is None:
         path = _random_base(base.random)
-    keep_list = None if base.vocabulary is None else recipe.folder / base.vocabulary
+    keep_list = None if base.vocabulary is None else recipe.file(base.vocabulary)
     found, template = training_base(
         _named(recipe), cache_folder(), path, layers=base.layers, keep_list=keep_list, rounding=base.rounding
     )

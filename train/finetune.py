@@ -62,7 +62,7 @@ def finetune(  # noqa: PLR0913 - a stage takes what it needs by name
     classifier = base.load_classifier(labels, padding, dtype)
     model = get_peft_model(classifier, _lora(recipe, classifier.config.get_text_config().num_hidden_layers))
     if recipe.lora.start is not None:
-        go_on_from(model, recipe.folder / recipe.lora.start)
+        go_on_from(model, recipe.file(recipe.lora.start))
     rounding = RoundedWeights(model) if recipe.base.rounding else None
     # Mixed precision compiles its matrix kernels for each shape that occurs: fewer shapes, less waiting.
     collator = DataCollatorWithPadding(encoder.tokenizer, pad_to_multiple_of=8 if mixed else None)

@@ -14,6 +14,10 @@ ROUNDINGS: Final = ("Q4_0",)
 RANDOM_BASES: Final = ("qwen3",)
 
 
+RECIPES: Final = Path(__file__).parent / "recipes"
+"""The recipes that ship."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseRecipe:
     """The model to start from; exactly one of ``package``, ``folder``, ``hub`` and ``random`` names it.
@@ -170,9 +174,10 @@ class Recipe:
     lora: LoraRecipe
     training: TrainingRecipe
 
-
-RECIPES: Final = Path(__file__).parent / "recipes"
-"""The recipes that ship."""
+    def file(self, name: str) -> Path:
+        """What a recipe names, beside it; else, since recipes are copied to be changed, beside those that ship."""
+        own = self.folder / name
+        return own if own.exists() or not (RECIPES / name).exists() else RECIPES / name
 
 
 def load_recipe(name: str) -> Recipe:

@@ -20,7 +20,7 @@ from train.corpus import read_corpus
 from train.dataset import clean
 from train.encode import Encoder, training_examples
 from train.errors import RunError
-from train.finetune import finetune, save_loss
+from train.finetune import effective_precision, finetune, save_loss
 from train.generate import DEFAULT_MIXTURE, Side, generate
 from train.guard_file import GUARD_FILE, calibration_as_dict, prompt_as_dict
 from train.hidden import compute
@@ -129,6 +129,7 @@ def run_recipe(  # noqa: PLR0913 - a stage takes what it needs by name
         "examples_cut_to_length": examples.cut,
         "long_off_topic_rows_left_out": examples.left_out,
         "training_seconds": round(trained.seconds, 1),
+        "precision": effective_precision(recipe.training.precision),
         "merge_max_logit_difference": difference,
     }
     write_json(run.record, _record(recipe, run, sides) | measured)
@@ -179,7 +180,7 @@ def write_guard_file(recipe: Recipe, run: RunDir, labels: Labels, template: Prom
         "rounding": named.rounding,
     }
     if named.vocabulary is not None:
-        shutil.copyfile(recipe.folder / named.vocabulary, run.adapter / VOCABULARY_FILE)
+        shutil.copyfile(recipe.file(named.vocabulary), run.adapter / VOCABULARY_FILE)
         described["vocabulary"] = VOCABULARY_FILE
     write_json(
         run.adapter / GUARD_FILE,

@@ -24,8 +24,8 @@ def test_a_shipped_recipe_loads(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.text == (RECIPES / f"{name}.toml").read_text("utf-8")
-    if recipe.base.vocabulary is not None:
-        assert (recipe.folder / recipe.base.vocabulary).is_file()
+    for named in (recipe.base.vocabulary, recipe.lora.start):
+        assert named is None or (recipe.folder / named).exists()
 
 
 @pytest.mark.parametrize("name", ["qwen3_8b", "qwen3_4b", "qwen3_0_6b"])
@@ -43,6 +43,16 @@ def test_what_a_recipe_leaves_out_has_its_default(tmp_path: Path) -> None:
     """An integer will do for a fraction."""
     recipe = load_recipe(_recipe(tmp_path, TABLES + "[training]\nepochs = 2\n"))
     assert (recipe.training.epochs, recipe.training.batch_rows, recipe.lora.rank) == (2, 32, 16)
+
+
+def test_a_copied_recipe_finds_the_files_of_those_that_ship(tmp_path: Path) -> None:
+    """Unless there is one of that name beside it."""
+    name = "gemma3_270m.vocabulary.txt"
+    recipe = load_recipe(_recipe(tmp_path, TABLES))
+    assert recipe.file(name) == RECIPES / name
+    (tmp_path / name).touch()
+    assert recipe.file(name) == tmp_path / name
+    assert recipe.file("none") == tmp_path / "none"
 
 
 @pytest.mark.parametrize(

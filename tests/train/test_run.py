@@ -101,6 +101,7 @@ def test_a_run_leaves_all_that_export_needs(tmp_path: Path, recipe_file: Path, b
     assert record["recipe"] == recipe_file.read_text("utf-8")
     assert record["data_sha256"] == guard["data_sha256"] == run.data_sha256()
     assert record["merge_max_logit_difference"] < 1e-3
+    assert record["precision"] == "fp32"
     losses = [json.loads(line)["loss"] for line in run.loss.read_text("utf-8").splitlines()]
     assert losses[-1] < losses[0] / 2
     assert not run.checkpoints.exists()
