@@ -20,7 +20,7 @@ from benchmarks.rounds import Measured, interleave
 from benchmarks.timing import milliseconds
 from export.atomic import replacing
 from export.llama import LlamaTokenizer
-from guard.prompt import Role, Turn, render_prompts
+from guard.prompt import WINDOW_BYTES, WINDOW_OVERLAP_BYTES, Role, Turn, render_prompts
 from train.generate import Side
 from train.plots import STYLE
 
@@ -38,9 +38,9 @@ _SLICE: Final = "long"
 _PLOT: Final = "lengths.svg"
 
 _TEXT: Final = """Long test rows joined and cut to length, in {rounds} rounds from the shortest to the longest; short
-texts are timed several times a round, and medians are told. Texts longer than 2,000 bytes are read in windows that
-overlap by 400 bytes, so the engine reads more tokens than the text has (*tokens read*): time per token rises by that
-share between the longest text that fits one window and the long ones, and then stays. Fitted to all lengths from
+texts are timed several times a round, and medians are told. Texts longer than {window:,} bytes are read in windows that
+overlap by {overlap} bytes, so the engine reads more tokens than the text has (*tokens read*): time per token rises by
+that share between the longest text that fits one window and the long ones, and then stays. Fitted to all lengths from
 {least} tokens on, time grows as the length to the power of {slope:.2f}."""
 
 
@@ -69,7 +69,13 @@ def measure(context: Context) -> Section:
         timings = interleave(things, [1], context.rounds)
     seconds = {text: timings[str(text.length)].at(50) for text in texts}
     _plot(seconds)
-    text = _TEXT.format(rounds=context.rounds, least=_LINEAR_FROM, slope=_slope(seconds))
+    text = _TEXT.format(
+        rounds=context.rounds,
+        window=WINDOW_BYTES,
+        overlap=WINDOW_OVERLAP_BYTES,
+        least=_LINEAR_FROM,
+        slope=_slope(seconds),
+    )
     return Section("lengths", "Long texts", text, [_table(seconds)], [_target(seconds)], [_PLOT])
 
 

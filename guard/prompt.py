@@ -26,7 +26,7 @@ MAX_CONTEXT_ASSISTANT_BYTES: Final = 160
 """What is read of an earlier turn. Nothing escapes by this: each earlier user turn is judged in full on its own."""
 
 WINDOW_BYTES: Final = 2000
-WINDOW_OVERLAP_BYTES: Final = 400
+WINDOW_OVERLAP_BYTES: Final = 300
 """A longer last turn is read in overlapping windows. A byte is at least a share of a token, so bytes bound tokens."""
 
 MAX_PROMPT_BYTES: Final = (

@@ -81,15 +81,23 @@ class LoadedGuard:
         return [logits for batch in batches for logits in self._compute(batch)]
 
     def score_giving_way(self, prompts: Sequence[str], give_way: GiveWay) -> list[LabelLogits]:
-        """The same, one prompt after the other; between slices of a long one ``give_way`` may call :meth:`score`.
+        """The same; between the slices of a long prompt, and between batches, ``give_way`` may call :meth:`score`.
 
         Raises:
             EngineAnswerError: if a prompt is longer than a batch, or llama.cpp fails.
         """
         tokenised = [self._tokenise(prompt) for prompt in prompts]
-        return [
-            self._compute_slices(batch[0], give_way) for ids in tokenised for batch in self._pack([ids], CONTEXT_TOKENS)
-        ]
+        brief = [index for index, ids in enumerate(tokenised) if len(ids) <= 2 * SLICE_TOKENS]
+        found: dict[int, LabelLogits] = {}
+        for batch in self._pack([tokenised[index] for index in brief], CONTEXT_TOKENS):
+            found.update(zip(brief[len(found) :], self._compute(batch), strict=False))
+            give_way(CONTEXT_TOKENS)
+        for index, ids in enumerate(tokenised):
+            if index not in found:
+                (batch,) = self._pack([ids], CONTEXT_TOKENS)
+                found[index] = self._compute_slices(batch[0], give_way)
+                give_way(CONTEXT_TOKENS)
+        return [found[index] for index in range(len(prompts))]
 
     def _tokenise(self, prompt: str) -> list[int]:
         """Token ids of a rendered prompt: the marks as their ids, what stands between them as plain text.

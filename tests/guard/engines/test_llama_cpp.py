@@ -264,9 +264,18 @@ def test_short_prompts_are_answered_between_the_slices_of_a_long_one(reference: 
         between.extend(map(UNCALIBRATED.score, reference._guard.score(PROMPTS[:1], room_tokens)))
 
     (long,) = reference._guard.score_giving_way([LONG], give_way)
-    assert len(between) >= 2
+    assert len(between) >= 3
     assert between == pytest.approx([alone[0]] * len(between), abs=1e-3)
     assert UNCALIBRATED.score(long) == pytest.approx(alone[1], abs=1e-3)
+
+
+def test_long_and_short_prompts_of_one_call_keep_their_order(reference: LlamaCppEngine) -> None:
+    """Short ones are computed first, together."""
+    prompts = [LONG, *PROMPTS, LONG, *PROMPTS * 6]
+    wanted = [probabilities(reference, [prompt])[0] for prompt in prompts[: len(PROMPTS) + 1]]
+    found = probabilities(reference, prompts)
+    assert found[: len(wanted)] == pytest.approx(wanted, abs=0.02)
+    assert found[len(wanted)] == pytest.approx(wanted[0], abs=1e-3)
 
 
 def test_a_long_prompt_survives_that_the_cache_is_emptied_meanwhile(reference: LlamaCppEngine) -> None:
@@ -280,7 +289,8 @@ def test_a_long_prompt_survives_that_the_cache_is_emptied_meanwhile(reference: L
         guard._model.wipe()
 
     (logits,) = guard.score_giving_way([LONG], give_way)
-    assert len(calls) == 1
+    # Once in between, and once when it is done.
+    assert len(calls) == 2
     assert UNCALIBRATED.score(logits) == pytest.approx(alone, abs=1e-3)
 
 
