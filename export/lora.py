@@ -26,6 +26,7 @@ ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
 _PREFIX: Final = "base_model.model."
 _LORA: Final = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])(?:\.default)?\.weight$")
 _EMBEDDING_LORA: Final = re.compile(r"(?P<module>.+)\.lora_embedding_(?P<side>[AB])(?:\.default)?$")
+_FROZEN: Final = re.compile(r".+\.base_layer\.weight$")
 _HEAD: Final = re.compile(r"(?:.+\.)?score(?:\.modules_to_save)?(?:\.default)?\.weight$")
 
 NameModule = Callable[[str], str]
@@ -84,6 +85,9 @@ class LoraAdapter:
             if tensor.ndim != 2 or tensor.shape[0] != 2:
                 raise CheckpointError(f"the adapter's head {key!r} has shape {tensor.shape}, wanted (2, hidden)")
             self.head = tensor
+            return
+        if _FROZEN.match(name):
+            # Unless it is told not to, PEFT stores an adapted embedding's own weights, too: they are the base's.
             return
         embedding = _EMBEDDING_LORA.match(name)
         match = embedding or _LORA.match(name)

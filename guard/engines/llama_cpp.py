@@ -38,13 +38,11 @@ class _Call:
         self.prompts = prompts
         self.short = all(len(prompt.encode()) <= SHORT_PROMPT_BYTES for prompt in prompts)
         self.answer: Future[list[LabelLogits]] = Future()
-        self._taken = False
 
     def run(self, compute: Callable[[], list[LabelLogits]]) -> None:
-        """Answer, unless that has been done or nobody waits any more."""
-        if self._taken or not self.answer.set_running_or_notify_cancel():
+        """Answer, unless nobody waits any more; once only."""
+        if not self.answer.set_running_or_notify_cancel():
             return
-        self._taken = True
         try:
             self.answer.set_result(compute())
         except Exception as error:  # noqa: BLE001 -- the caller's

@@ -205,15 +205,15 @@ class LlamaModel:
             self._library.llama_memory_seq_cp(self._memory, _PREFIX_SEQUENCE, run.sequence, 0, run.start)
         held = self._emptied
         room = self._size.tokens + self._size.beside_tokens - len(run.tokens)
-        last = 0
-        for part in run.slices(slice_tokens):
-            if part.start != run.start:
-                between(room)
-                if self._emptied != held:
-                    return None
-            # Its logits are asked for although only the last one's are read: it is one row.
-            batch, (last,) = self._batches.make([part])
+        *parts, end = run.slices(slice_tokens)
+        for part in parts:
+            batch, _last = self._batches.make([part], logits=False)
             self._decode(batch)
+            between(room)
+            if self._emptied != held:
+                return None
+        batch, (last,) = self._batches.make([end])
+        self._decode(batch)
         return last
 
     @contextmanager
@@ -329,8 +329,8 @@ class _Batches:
         self._addresses = [first + index * ctypes.sizeof(ctypes.c_int32) for index in range(size.sequences)]
         self._ones = (ctypes.c_int32 * size.tokens)(*[1] * size.tokens)
 
-    def make(self, runs: Sequence[_Run]) -> tuple[Any, list[int]]:
-        """A batch, and the place of each run's last token, the only one whose logits are asked for."""
+    def make(self, runs: Sequence[_Run], *, logits: bool = True) -> tuple[Any, list[int]]:
+        """A batch, and the place of each run's last token, the only one whose logits are asked for, if any are."""
         last = [count - 1 for count in accumulate(len(run.tokens) for run in runs)]
         count = last[-1] + 1
         if count > self._size.tokens or len(runs) > self._size.prompts:
@@ -339,7 +339,7 @@ class _Batches:
                 f"wanted at most {self._size.prompts} and {self._size.tokens}"
             )
         wanted = (ctypes.c_int8 * count)()
-        for index in last:
+        for index in last if logits else ():
             wanted[index] = 1
         positions = [run.start + index for run in runs for index in range(len(run.tokens))]
         owners = (ctypes.c_void_p * count)(*(self._addresses[run.sequence] for run in runs for _ in run.tokens))

@@ -24,6 +24,8 @@ from tests.hf_tiny import FAMILIES, Answers, add_adapter, answer, make_model, ma
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+    # Saved as PEFT does it by default: with the adapted embedding's own weights.
+    pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`:UserWarning"),
 ]
 
 QWEN3 = FAMILIES["qwen3"]

@@ -76,6 +76,7 @@ def test_the_embedding_has_factors_of_its_transpose_and_a_rank_of_its_own(tmp_pa
     tensors = query_adapter()
     tensors[f"{name}A"] = generator.normal(size=(3, tokens)).astype(np.float32)
     tensors[f"{name}B"] = generator.normal(size=(hidden, 3)).astype(np.float32)
+    tensors["base_model.model.model.embed_tokens.base_layer.weight"] = base.load("token_embd.weight")
     patterns = {"rank_pattern": {"embed_tokens": 3}, "alpha_pattern": {"embed_tokens": 6}}
     adapter = read_adapter(save_adapter(tmp_path, tensors, **patterns), "qwen3")
 
