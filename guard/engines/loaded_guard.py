@@ -20,8 +20,11 @@ a window of 2,000 bytes differ by less than their noise, and the compute buffer 
 
 
 SLICE_TOKENS: Final = 32
-"""Of a long prompt, computed before short ones get their turn. Measured on 2 cores (``python -m benchmarks load``): short
-texts beside long ones have a p95 of 6.6 times their p50 alone with 64 tokens, of 4.2 times with 32."""
+"""Of a long prompt, computed before short ones get their turn.
+
+Measured on 2 cores (``python -m benchmarks load``): short texts beside long ones have a p95 of 6.6 times their p50
+alone with 64 tokens, of 4.2 times with 32.
+"""
 
 WHOLE_TOKENS: Final = 128
 """Prompts of so many tokens still share batches in a call that gives way."""
