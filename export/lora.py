@@ -26,7 +26,7 @@ ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
 _PREFIX: Final = "base_model.model."
 _LORA: Final = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])(?:\.default)?\.weight$")
 _EMBEDDING_LORA: Final = re.compile(r"(?P<module>.+)\.lora_embedding_(?P<side>[AB])(?:\.default)?$")
-_FROZEN: Final = re.compile(r".+\.base_layer\.weight$")
+_FROZEN_EMBEDDING: Final = re.compile(r"(?:.+\.)?embed_tokens\.base_layer\.weight$")
 _HEAD: Final = re.compile(r"(?:.+\.)?score(?:\.modules_to_save)?(?:\.default)?\.weight$")
 
 NameModule = Callable[[str], str]
@@ -86,7 +86,7 @@ class LoraAdapter:
                 raise CheckpointError(f"the adapter's head {key!r} has shape {tensor.shape}, wanted (2, hidden)")
             self.head = tensor
             return
-        if _FROZEN.match(name):
+        if _FROZEN_EMBEDDING.match(name):
             # Unless it is told not to, PEFT stores an adapted embedding's own weights, too: they are the base's.
             return
         embedding = _EMBEDDING_LORA.match(name)

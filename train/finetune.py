@@ -65,13 +65,14 @@ def finetune(  # noqa: PLR0913 - a stage takes what it needs by name
         go_on_from(model, recipe.file(recipe.lora.start))
     rounding = RoundedWeights(model) if recipe.base.rounding else None
     # Mixed precision compiles its matrix kernels for each shape that occurs: fewer shapes, less waiting.
-    collator = DataCollatorWithPadding(encoder.tokenizer, pad_to_multiple_of=8 if mixed else None)
-    thinning = ThinningCollator(collator, recipe.training.token_dropout, marks)
+    collator: Any = DataCollatorWithPadding(encoder.tokenizer, pad_to_multiple_of=8 if mixed else None)
+    if recipe.training.token_dropout:
+        collator = ThinningCollator(collator, recipe.training.token_dropout, marks)
     trainer = Trainer(
         model=model,
         args=_arguments(recipe, precision, checkpoints, len(examples.rows)),
         train_dataset=examples.rows,
-        data_collator=thinning if recipe.training.token_dropout else collator,
+        data_collator=collator,
         callbacks=[] if rounding is None else [rounding],
     )
     last = last_checkpoint(checkpoints)
