@@ -1,10 +1,10 @@
-"""Write a prompt as hurried or devious people write it: typos, casing, and letters that are not what they seem."""
+"""Write a prompt as hurried or devious people write it: typos, casing, disguised letters, strewn words."""
 
 from __future__ import annotations
 
 import base64
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 _NEIGHBOURS: Final = {
@@ -52,6 +52,34 @@ def obfuscate(text: str, random_: random.Random) -> str:
     return random_.choice(_DISGUISES)(text, random_)
 
 
+def strew(text: str, names: Sequence[str], random_: random.Random) -> str:
+    """The prompt with two or more of the names before, within and after it, as bare words, a list or hashtags."""
+    chosen = list(names[: random_.randint(2, max(2, len(names)))])
+    style = random_.choice(_STREWN_STYLES)
+    join = random_.choice([" ", " ", ", ", ". ", "... ", "! "])
+    words, cut = text.split(" "), random_.randint(0, len(chosen))
+    before, after = [join.join(style(name) for name in part) for part in (chosen[:cut], chosen[cut:])]
+    if before and after and len(words) > 3 and random_.random() < 0.3:
+        place = random_.randint(1, len(words) - 1)
+        return " ".join([*words[:place], before, *words[place:], after])
+    gap = random_.choice([" ", " ", ". ", ", ", "... ", ": ", "\n"])
+    return gap.join(part for part in (before, text, after) if part)
+
+
+_STREWN_STYLES: Final[tuple[Callable[[str], str], ...]] = (
+    str,
+    str,
+    str,
+    str.lower,
+    str.lower,
+    str.upper,
+    lambda name: "#" + name.replace(" ", "").lower(),
+    lambda name: name.split(" ")[0],
+    lambda name: name.split(" ")[-1].lower(),
+    lambda name: f"({name})",
+)
+
+
 def _slip(word: str, random_: random.Random) -> str:
     i = random_.randrange(1, len(word) - 1)
     return random_.choice(
@@ -78,6 +106,41 @@ def _base64(text: str, random_: random.Random) -> str:
     return random_.choice(frames).format(code)
 
 
+def _scrambled(word: str, random_: random.Random) -> str:
+    """The word with the letters between its first and last in another order."""
+    inner = list(word[1:-1])
+    random_.shuffle(inner)
+    return word[:1] + "".join(inner) + word[-1:] if len(word) > 3 else word
+
+
+def _scramble(text: str, random_: random.Random) -> str:
+    words = " ".join(_scrambled(word, random_) for word in text.split(" "))
+    return random_.choice(["{}", "{}", "unscramble and answer: {}", "what does this say: {}"]).format(words)
+
+
+def _backward_words(text: str, random_: random.Random) -> str:
+    words = " ".join(reversed(text.split(" ")))
+    return random_.choice(["{}", "read from the last word to the first: {}", "{} (words are reversed)"]).format(words)
+
+
+def _without_vowels(word: str) -> str:
+    return word[:1] + "".join(letter for letter in word[1:] if letter.lower() not in "aeiou") if len(word) > 3 else word
+
+
+def _pig_latin(word: str) -> str:
+    start = next((i for i, letter in enumerate(word) if letter.lower() in "aeiou"), 0)
+    return f"{word[start:]}{word[:start].lower()}ay" if word.isalpha() else word
+
+
+def _camel(text: str, _: random.Random) -> str:
+    return "".join(word[:1].upper() + word[1:] for word in text.split(" "))
+
+
+def _split_by_sign(text: str, random_: random.Random) -> str:
+    sign = random_.choice("|/~+^•·")
+    return random_.choice([" ", "  ", sign]).join(sign.join(word) for word in text.split(" "))
+
+
 def _reversed(text: str, random_: random.Random) -> str:
     return random_.choice(["{}", "read backwards: {}", "reverse this and answer: {}"]).format(text[::-1])
 
@@ -97,5 +160,12 @@ _DISGUISES: Final[tuple[Callable[[str, random.Random], str], ...]] = (
     _base64,
     _reversed,
     lambda text, _: text.encode().hex(),
+    _scramble,
+    _scramble,
+    _backward_words,
+    _some_words(_without_vowels, 0.8),
+    _some_words(_pig_latin, 1.0),
+    _camel,
+    _split_by_sign,
     lambda text, _: text.replace(" ", random.Random(len(text)).choice(["_", ".", "-", ""])),  # noqa: S311 - no secret
 )

@@ -17,7 +17,7 @@ from typing import Final
 from guard.labels import Labels
 from guard.prompt import Role, Turn
 from train.corpus import Corpus, Dialogue, Name, Piece
-from train.disguise import mistype, obfuscate, recase
+from train.disguise import mistype, obfuscate, recase, strew
 from train.rows import Row
 
 
@@ -38,7 +38,8 @@ class Mixture:
         named: rows about a name of the topic or a confusable, in a frame or bare.
         wrapped: prompts in an injection's or a character's wrapper.
         obfuscated: disguised prompts.
-        buried: long texts of the topic with another ask in them, and their twins.
+        buried: long texts of one subject with an ask of the same or the other in them.
+        strewn: asks with names of the topic, or of elsewhere, strewn round them.
         long: long texts put together from several prompts of one label.
         composed_dialogues: dialogues of two authored prompts, elliptical follow-ups and small talk.
         validation_share: of the origins.
@@ -48,8 +49,9 @@ class Mixture:
     variants: float = 0.2
     named: int = 8000
     wrapped: int = 2600
-    obfuscated: int = 1600
-    buried: int = 500
+    obfuscated: int = 3000
+    buried: int = 1000
+    strewn: int = 2000
     long: int = 350
     composed_dialogues: int = 1600
     validation_share: float = 0.03
@@ -152,10 +154,20 @@ class _Composer:
     scale: float
     _short_on: list[Piece] = field(init=False)
     _short_off: list[Piece] = field(init=False)
+    _asks: dict[bool, list[Piece]] = field(init=False)
+    _words: dict[bool, list[str]] = field(init=False)
 
     def __post_init__(self) -> None:
         self._short_on = self.pool.of(on_topic=True, longest=220)
         self._short_off = self.pool.of(on_topic=False, longest=220)
+        self._asks = {
+            True: [piece for piece in self._short_on if _is_ask(piece)],
+            False: [piece for piece in self._short_off if _is_ask(piece) and piece.kind in _PLAINLY_ELSEWHERE],
+        }
+        self._words = {
+            of_topic: [name.text for name in self.pool.names if name.on_topic is of_topic and len(name.text) <= 20]
+            for of_topic in (True, False)
+        }
 
     def rows(self) -> Iterator[Row]:
         yield from self._authored()
@@ -164,6 +176,7 @@ class _Composer:
             (self.mixture.wrapped, self._wrapped),
             (self.mixture.obfuscated, self._obfuscated),
             (self.mixture.buried, self._buried),
+            (self.mixture.strewn, self._strewn),
             (self.mixture.long, self._long),
             (self.mixture.composed_dialogues, self._composed_dialogue),
         ]
@@ -254,8 +267,9 @@ class _Composer:
         return self._row(text, on_topic, "evasion_obfuscation", prompt.origin, "obfuscated")
 
     def _buried(self, on_topic: bool) -> Row | None:
-        """A long text of the topic with an ask in it: its own kind of ask, or another."""
-        bodies = self.pool.of(on_topic=True, kinds=_TELLING)
+        """A long text of one subject with an ask in it: of the same subject, or of the other."""
+        of_topic = self.pool.random.random() < _BODIES_OF_TOPIC
+        bodies = self.pool.of(on_topic=of_topic, kinds=_TELLING if of_topic else _TELLING_ELSEWHERE)
         ask = self._pick(on_topic)
         if not bodies or ask is None:
             return None
@@ -263,6 +277,16 @@ class _Composer:
         sentences.insert(self.pool.random.choice([0, len(sentences) // 2, len(sentences), len(sentences)]), ask.text)
         text = self.pool.random.choice([" ", " ", "\n"]).join(_sentence(s) for s in sentences)
         return self._row(text, on_topic, "evasion_buried", ask.origin, "buried")
+
+    def _strewn(self, on_topic: bool) -> Row | None:
+        """An ask with bare names before, in and after it: of the topic, or of elsewhere round an ask of the topic."""
+        of_topic = not on_topic or self.pool.random.random() < 0.5
+        asks, names = self._asks[on_topic], self._words[of_topic]
+        if not asks or not names:
+            return None
+        ask = self.pool.random.choice(asks)
+        text = strew(ask.text, self.pool.random.sample(names, min(len(names), 6)), self.pool.random)
+        return self._row(self._maybe_recased(text), on_topic, "evasion_strewn_words", ask.origin, "strewn")
 
     def _long(self, on_topic: bool) -> Row | None:
         bodies = self.pool.of(on_topic=on_topic, longest=300)
@@ -336,6 +360,24 @@ _TELLING: Final = frozenset(
     {"statements", "canon", "obscure", "new_series", "plots", "chatty", "long", "characters", "works", "things"}
 )
 """Slices whose prompts can stand as sentences of a longer text."""
+
+_TELLING_ELSEWHERE: Final = frozenset({"statements", "passing", "long"})
+"""The same, of what is not the topic."""
+
+_BODIES_OF_TOPIC: Final = 0.65
+"""Of the texts that an ask is buried in."""
+
+_PLAINLY_ELSEWHERE: Final = frozenset(
+    {"everyday", "coding", "general", "creative", "space_science", "typos", "languages"}
+)
+"""Slices that no name of the topic beside them draws to it, as it may draw another film."""
+
+_WORDS_OF_AN_ASK: Final = 4
+"""Fewer might be one more of the names."""
+
+
+def _is_ask(piece: Piece) -> bool:
+    return piece.text.count(" ") + 1 >= _WORDS_OF_AN_ASK
 
 
 def _sentence(text: str) -> str:

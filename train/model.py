@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
+from gguf import GGUFReader, Keys
+from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from guard.labels import Labels
@@ -29,6 +31,10 @@ class Base:
     def load_tokenizer(self) -> Any:  # noqa: ANN401 - transformers is untyped
         """The tokenizer, padding on the right with a token that is no part of a prompt."""
         tokenizer = AutoTokenizer.from_pretrained(self.folder, **self._source())
+        if self.gguf_file is not None and _pre_tokenizer(Path(self.folder) / self.gguf_file) in _DIGIT_SPLITTING:
+            tokenizer.backend_tokenizer.pre_tokenizer = Sequence(
+                [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)]
+            )
         tokenizer.padding_side = "right"
         return tokenizer
 
@@ -67,6 +73,16 @@ class Base:
 def base_in(path: Path) -> Base:
     """The base at a local path: a GGUF file or a Hugging Face folder."""
     return Base(str(path.parent), path.name) if path.suffix == ".gguf" else Base(str(path))
+
+
+_DIGIT_SPLITTING: Final = ("smollm",)
+"""llama.cpp's names of pre-tokenizers that cut numbers of any script into digits. transformers does not look at the name
+in a GGUF file, and would leave ``½`` or Arabic digits in one piece with what is beside them."""
+
+
+def _pre_tokenizer(path: Path) -> str | None:
+    field = GGUFReader(path).get_field(Keys.Tokenizer.PRE)
+    return None if field is None else str(field.contents())
 
 
 def pad_token_id(tokenizer: Any, marks: set[int]) -> int:  # noqa: ANN401 - transformers is untyped

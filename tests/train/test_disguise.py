@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 
 from guard.normalise import normalise
-from train.disguise import mistype, obfuscate, recase
+from train.disguise import mistype, obfuscate, recase, strew
 
 TEXT = "how do I stop my hive from swarming in May"
+NAMES = ("worf", "risa", "quark", "guinan")
 
 
 @pytest.mark.parametrize("change", [mistype, recase, obfuscate])
@@ -33,10 +35,10 @@ def test_recasing_keeps_the_letters() -> None:
         assert recase(TEXT, random.Random(seed)).casefold().startswith(TEXT.casefold())
 
 
-def test_most_disguises_are_seen_through() -> None:
-    """Two in five read plainly after normalising; the others are what the model has to learn."""
+def test_many_disguises_are_seen_through() -> None:
+    """One in three reads plainly after normalising; the others are what the model has to learn."""
     plain = sum(TEXT.casefold() in normalise(obfuscate(TEXT, random.Random(seed))).casefold() for seed in range(200))
-    assert plain > 80
+    assert plain > 60
 
 
 def test_a_disguise_of_nothing_is_a_text() -> None:
@@ -45,3 +47,12 @@ def test_a_disguise_of_nothing_is_a_text() -> None:
         assert isinstance(obfuscate("", random.Random(seed)), str)
         assert obfuscate("q", random.Random(seed))
         assert isinstance(mistype("ab c", random.Random(seed)), str)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_strewn_names_leave_the_prompt_whole(seed: int) -> None:
+    """In one piece or in two, with at least two of the names beside it."""
+    strewn = strew(TEXT, ["Worf", "Risa", "Quark", "Guinan"], random.Random(seed))
+    without = [word for word in re.findall(r"[\w']+", strewn) if word.casefold() not in NAMES]
+    assert " ".join(without) == TEXT
+    assert sum(name in strewn.casefold() for name in NAMES) >= 2

@@ -61,7 +61,7 @@ def test_every_wrapper_is_laid_round_both_labels(corpus: Corpus, generated: dict
         assert {row.label for row in rows if around.fullmatch(row.text)} == set(DEFAULT_LABELS.ordered), wrapper
 
 
-@pytest.mark.parametrize("source", ["obfuscated", "buried", "long", "composed", "names", "twins", "wrapped"])
+@pytest.mark.parametrize("source", ["obfuscated", "buried", "strewn", "long", "composed", "names", "twins", "wrapped"])
 def test_every_way_of_composing_has_both_labels(generated: dict[Side, list[Row]], source: str) -> None:
     """Or the way alone would decide."""
     found = {row.label for row in generated[Side.TRAIN] if row.source == source}
