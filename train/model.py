@@ -76,8 +76,8 @@ def base_in(path: Path) -> Base:
 
 
 _DIGIT_SPLITTING: Final = ("smollm",)
-"""llama.cpp's names of pre-tokenizers that cut numbers of any script into digits. transformers does not look at the name
-in a GGUF file, and would leave ``½`` or Arabic digits in one piece with what is beside them."""
+"""llama.cpp's names of pre-tokenizers that cut numbers of any script into digits. transformers passes over the name in
+a GGUF file, and would leave ``½`` or Arabic digits in one piece with what is beside them."""
 
 
 def _pre_tokenizer(path: Path) -> str | None:
