@@ -8,6 +8,7 @@ every piece that occurs on the way keeps the way. Everything else is still read,
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -29,17 +30,24 @@ SPARE_ENTRIES: Final = ("<unused0>", "<unused1>")
 """Gemma's entries that no text reaches, for the labels."""
 
 
-def choose_tokens(
-    vocabulary: Vocabulary, texts: Iterable[str], template: PromptTemplate, frequent: int, spare: Sequence[str]
+def choose_tokens(  # noqa: PLR0913 - a stage takes what it needs by name
+    vocabulary: Vocabulary,
+    texts: Iterable[str],
+    template: PromptTemplate,
+    frequent: int,
+    spare: Sequence[str],
+    *,
+    least: int = 1,
 ) -> list[int]:
     """Ids to keep, ascending.
 
     Args:
         vocabulary: a ``llama`` (SentencePiece) vocabulary.
-        texts: normalised; each is read by the cut vocabulary as by the whole one.
+        texts: normalised; each whose tokens occur often enough is read by the cut vocabulary as by the whole one.
         template: the prompt's marks, kept.
         frequent: so many of the most frequent tokens (those merged first) are kept whatever the texts say.
         spare: texts of unused entries to keep, for labels that need one.
+        least: how often a token must be come by in reading the texts.
 
     Raises:
         CheckpointError: if the vocabulary is of another model or a mark is missing.
@@ -50,10 +58,14 @@ def choose_tokens(
     keep = {vocabulary.id_of(text) for text in (template.prefix, template.turn, template.suffix, *spare)}
     keep |= set(vocabulary.special_ids.values()) | _line_breaks(vocabulary)
     keep |= {i for i, kind in enumerate(vocabulary.types) if kind == TOKEN_TYPE_BYTE}
-    words = {word for text in texts for word in _words(text)}
-    words |= {vocabulary.tokens[i] for i in _most_frequent(vocabulary, frequent)}
-    for word in words:
-        keep |= merger.ids_on_the_way(word)
+    occurrences: Counter[int] = Counter()
+    for word, count in Counter(word for text in texts for word in _words(text)).items():
+        # What is merged on the way to a token is come by at least as often, so no kept token is out of reach.
+        for token_id in merger.ids_on_the_way(word):
+            occurrences[token_id] += count
+    keep |= {token_id for token_id, count in occurrences.items() if count >= least}
+    for i in _most_frequent(vocabulary, frequent):
+        keep |= merger.ids_on_the_way(vocabulary.tokens[i])
     return sorted(keep)
 
 

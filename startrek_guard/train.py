@@ -50,6 +50,7 @@ def vocabulary(
     frequent: Annotated[
         int, typer.Option(help="Keep so many of the most frequent tokens, whatever the rows say.")
     ] = 12_000,
+    least: Annotated[int, typer.Option(help="Keep other tokens that the rows have so often.")] = 2,
 ) -> None:
     """Choose the tokens that a recipe keeps: those of its rows, the most frequent, and all bytes."""
     from export.architectures import by_gguf_name
@@ -67,7 +68,7 @@ def vocabulary(
     _, sides, _ = split_data(loaded)
     texts = {text for rows in sides.values() for row in rows for texts in prompt_texts(row.turns) for text in texts}
     template = by_gguf_name(checkpoint.architecture).template
-    keep = choose_tokens(checkpoint.vocabulary, sorted(texts), template, frequent, SPARE_ENTRIES)
+    keep = choose_tokens(checkpoint.vocabulary, sorted(texts), template, frequent, SPARE_ENTRIES, least=least)
     target = loaded.folder / loaded.base.vocabulary
     with replacing(target) as temporary:
         write_keep_list(temporary, keep)
