@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from types import TracebackType
 from typing import Final, Self
@@ -14,6 +12,7 @@ import httpx
 import structlog
 from starlette.types import Send
 
+from gateway.connections import KEEP_ALIVE_SECONDS, Connections
 from gateway.errors import GatewayError, UpstreamUnavailableError
 from gateway.metrics import Metrics
 
@@ -40,26 +39,6 @@ _NOT_FORWARDED: Final = frozenset(
 _NOT_RELAYED: Final = (b"access-control-", b"x-guard-")
 """Prefixes of answer headers that only the gateway says."""
 
-KEEP_ALIVE_SECONDS: Final = 2.0
-"""Shorter than llama-server's 5 s: a connection that is just being closed there must not be used again."""
-
-
-class _Transport(httpx.AsyncHTTPTransport):
-    """One whose idle connections do not stay open when the server behind has closed them or their time is over.
-
-    By itself it looks after them only when another request is sent.
-    """
-
-    async def sweep(self) -> None:
-        """Close such connections, until cancelled."""
-        while True:
-            await asyncio.sleep(KEEP_ALIVE_SECONDS)
-            for connection in self._pool.connections:
-                # An expired connection is not used any more, so nobody is cut off.
-                if connection.is_idle() and connection.has_expired():
-                    with suppress(OSError):
-                        await connection.aclose()
-
 
 class Upstream:
     """A pool of connections to the server behind; an asynchronous context manager.
@@ -74,26 +53,20 @@ class Upstream:
         self._metrics = metrics
         uds = address.removeprefix("unix:").removeprefix("//") if address.startswith("unix:") else None
         self._base = httpx.URL("http://localhost" if uds else address)
-        # Not a client: what that adds to a transport (cookies, redirects, authentication) is the caller's own affair
-        # here, and takes a quarter of the time that a request to a server on this machine takes.
-        self._transport = _Transport(
-            uds=uds,
-            trust_env=False,
-            limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEP_ALIVE_SECONDS),
-        )
+        tls = httpx.create_ssl_context(trust_env=False) if self._base.scheme == "https" else None
+        # Not a client: what that adds to a transport (cookies, redirects, authentication) is the caller's own affair.
+        self._connections = Connections(uds, tls, KEEP_ALIVE_SECONDS)
         self._timeout = httpx.Timeout(None, connect=connect_timeout_seconds).as_dict()
         self._url = lru_cache(maxsize=256)(self._make_url)
 
     async def __aenter__(self) -> Self:
-        self._sweeper = asyncio.create_task(self._transport.sweep(), name="upstream-sweeper")
+        await self._connections.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._sweeper.cancel()
-        await asyncio.gather(self._sweeper, return_exceptions=True)
-        await self._transport.aclose()
+        await self._connections.aclose()
 
     async def open(
         self,
@@ -123,7 +96,7 @@ class Upstream:
             extensions={"timeout": self._timeout},
         )
         try:
-            return await self._transport.handle_async_request(request)
+            return await self._connections.handle_async_request(request)
         except GatewayError:
             raise
         except (httpx.TransportError, OSError) as error:

@@ -71,6 +71,18 @@ def test_the_most_frequent_are_kept_with_their_parts() -> None:
     assert "ship" not in texts
 
 
+def test_what_occurs_too_seldom_goes() -> None:
+    """But nothing on the way to what stays."""
+    vocabulary = piece_vocabulary(PIECES)
+
+    keep = choose_tokens(vocabulary, ["the ship", "the star", "a ship"], TEMPLATE, frequent=0, spare=[], least=2)
+
+    texts = {vocabulary.tokens[token_id] for token_id in keep}
+    assert "▁star" not in texts
+    assert "the" in texts
+    prove_same_tokens(vocabulary, cut_vocabulary(vocabulary, keep), keep, ["the ship", "the", "a ship"], "gemma3")
+
+
 def test_a_cut_that_loses_a_piece_is_found() -> None:
     """The proof quotes the text, and both ways to read it."""
     vocabulary = piece_vocabulary(PIECES)
