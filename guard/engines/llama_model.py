@@ -280,6 +280,9 @@ class LlamaModel:
         parameters = self._library.llama_model_default_params()
         # The guard is a CPU program: a GPU, where there is one, is the chat model's.
         parameters.n_gpu_layers = 0
+        # Read, not mapped: blocks that are laid out anew for the processor would stay in memory a second time (27 MB
+        # of the shipped guard), and a file that is cut short while it is served would end the process.
+        parameters.load_mode = self._library.LLAMA_LOAD_MODE_NONE
         return parameters
 
     def _context_parameters(self, threads: int) -> Any:  # noqa: ANN401 - an untyped C structure
