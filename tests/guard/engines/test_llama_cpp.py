@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -89,6 +90,16 @@ def test_a_truncated_file_is_an_error(guard_file: Path, tmp_path: Path, share: f
     path.write_bytes(data[: int(share if share > 1 else share * len(data))])
     assert isinstance(refusal(path), GuardFileError)
     assert "llama.cpp can't load" in str(refusal(path))
+
+
+def test_a_file_that_is_cut_short_while_it_is_served_does_no_harm(guard_file: Path, tmp_path: Path) -> None:
+    """A copy over the running guard's file must not end the process, as reading a mapped file beyond its end does."""
+    path = tmp_path / "guard.gguf"
+    path.write_bytes(guard_file.read_bytes())
+    with started(path) as engine:
+        before = probabilities(engine, PROMPTS)
+        os.truncate(path, 100)
+        assert probabilities(engine, PROMPTS) == before
 
 
 def test_another_model_is_no_guard(tmp_path: Path) -> None:
