@@ -15,7 +15,9 @@ BENCHMARKS: Final = ("engine", "depth", "peers", "lengths", "gateway", "load", "
 
 
 def main(
-    names: Annotated[list[str] | None, typer.Argument(help=f"Which to measure: {', '.join(BENCHMARKS)} [all].")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help=f"Which to measure: {', '.join(BENCHMARKS)} (default: all).")
+    ] = None,
     rows: Annotated[int, typer.Option(help="Test rows at most.")] = 1000,
     rounds: Annotated[int, typer.Option(help="Rounds of each of the things compared.")] = 3,
     soak_seconds: Annotated[float, typer.Option(help="How long the soak takes.")] = 1800.0,

@@ -141,8 +141,8 @@ class Moderator:
         except GatewayError as error:
             outcome = self._without_verdict(error)
         self._metrics.guard_seconds.observe(self._clock() - started)
-        if self._settings.shadow and outcome.decision is Decision.BLOCK:
-            outcome = Outcome(Decision.FLAG, outcome.reason, outcome.score)
+        if self._settings.shadow:
+            outcome = self._in_shadow(outcome)
         self._metrics.decisions.labels(outcome.decision, outcome.reason).inc()
         self._metrics.redacted.inc(len(outcome.edit.drop))
         return outcome
@@ -175,7 +175,18 @@ class Moderator:
             raise error
         self._metrics.failures.labels(error.reason, fate).inc()
         _log.warning("forwarded without a verdict", reason=error.reason, fate=fate)
-        return Outcome(Decision.FLAG, error.reason)
+        return Outcome(Decision.FLAG, error.reason, edit=self._own_system())
+
+    def _in_shadow(self, outcome: Outcome) -> Outcome:
+        """Nothing is refused or left out; what would have been is marked."""
+        if outcome.decision is not Decision.BLOCK and not outcome.edit.drop:
+            return outcome
+        return dataclasses.replace(outcome, decision=Decision.FLAG, edit=self._own_system())
+
+    def _own_system(self) -> Edit:
+        """The operator's system text, which takes the place of the client's whatever else is decided."""
+        replaces = self._policy(Channel.SYSTEM) is Policy.REPLACE
+        return Edit(system=self._settings.system_text if replaces else None)
 
     async def _decide(self, conversation: Conversation) -> Outcome:
         self._check_denied(conversation)
@@ -201,8 +212,7 @@ class Moderator:
         return None if forced or outcome.score is None else last.turn.text
 
     def _outcome(self, verdicts: Sequence[Verdict], dropped: frozenset[int]) -> Outcome:
-        system = self._settings.system_text if self._policy(Channel.SYSTEM) is Policy.REPLACE else None
-        edit = Edit(dropped, system)
+        edit = dataclasses.replace(self._own_system(), drop=dropped)
         if not verdicts:
             return Outcome(Decision.ALLOW, "redacted" if dropped else "nothing_to_judge", None, edit)
         worst = max(verdicts, key=lambda verdict: (_SEVERITY[verdict.decision], _badness(verdict.score)))

@@ -12,9 +12,13 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
+import structlog
+
 from gateway.errors import GuardTimeoutError, GuardUnavailableError, QueueFullError
 from guard.calibration import LabelLogits
 from guard.engines.base import SHORT_PROMPT_BYTES, Engine, EngineAnswerError, EngineError, EngineTimeoutError
+
+_log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -253,12 +257,16 @@ class _Lane:
             prompt.ask.take(prompt.index, logits)
 
     def _fail(self, batch: list[_Prompt], error: Exception) -> None:
+        if not isinstance(error, GuardUnavailableError):
+            # By name only: what a server or a library says of a failure may quote the prompt.
+            names = [type(each).__name__ for each in (error, error.__cause__) if each is not None]
+            _log.warning("guard failed", error=names[0], cause=names[-1], prompts=len(batch))
         for prompt in batch:
             prompt.ask.fail(_translated(error))
 
 
 def _translated(error: Exception) -> Exception:
-    """A failure of the engine as one of the gateway; the engine's words stay in the log, out of the answer."""
+    """A failure of the engine as one of the gateway; the engine's own words stay out of the answer."""
     translated: Exception
     if isinstance(error, GuardUnavailableError):
         return error

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from types import TracebackType
 from typing import Final, Self
@@ -12,7 +15,6 @@ import httpx
 import structlog
 from starlette.types import Send
 
-from gateway.connections import KEEP_ALIVE_SECONDS, Connections
 from gateway.errors import GatewayError, UpstreamUnavailableError
 from gateway.metrics import Metrics
 
@@ -34,10 +36,34 @@ _NOT_FORWARDED: Final = frozenset(
     | {b"forwarded", b"x-real-ip"}
     # Starts a session at llama-server that goes on generating after the client has left.
     | {b"x-conversation-id"}
+    # No route has parts to ask for, and llama-server answers a bad one without reading the body.
+    | {b"range", b"if-range"}
 )
 
 _NOT_RELAYED: Final = (b"access-control-", b"x-guard-")
 """Prefixes of answer headers that only the gateway says."""
+
+_JSON_OBJECT: Final = re.compile(rb"[ \t\r\n]*\{")
+
+KEEP_ALIVE_SECONDS: Final = 2.0
+"""Shorter than llama-server's 5 s: a connection that is just being closed there must not be used again."""
+
+
+class _Transport(httpx.AsyncHTTPTransport):
+    """One whose idle connections do not stay open when the server behind has closed them or their time is over.
+
+    By itself it looks after them only when another request is sent.
+    """
+
+    async def sweep(self) -> None:
+        """Close such connections, until cancelled."""
+        while True:
+            await asyncio.sleep(KEEP_ALIVE_SECONDS)
+            for connection in self._pool.connections:
+                # An expired connection is not used any more, so nobody is cut off.
+                if connection.is_idle() and connection.has_expired():
+                    with suppress(OSError):
+                        await connection.aclose()
 
 
 class Upstream:
@@ -53,20 +79,26 @@ class Upstream:
         self._metrics = metrics
         uds = address.removeprefix("unix:").removeprefix("//") if address.startswith("unix:") else None
         self._base = httpx.URL("http://localhost" if uds else address)
-        tls = httpx.create_ssl_context(trust_env=False) if self._base.scheme == "https" else None
-        # Not a client: what that adds to a transport (cookies, redirects, authentication) is the caller's own affair.
-        self._connections = Connections(uds, tls, KEEP_ALIVE_SECONDS)
+        # Not a client: what that adds to a transport (cookies, redirects, authentication) is the caller's own affair
+        # here, and takes a quarter of the time that a request to a server on this machine takes.
+        self._transport = _Transport(
+            uds=uds,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEP_ALIVE_SECONDS),
+        )
         self._timeout = httpx.Timeout(None, connect=connect_timeout_seconds).as_dict()
         self._url = lru_cache(maxsize=256)(self._make_url)
 
     async def __aenter__(self) -> Self:
-        await self._connections.__aenter__()
+        self._sweeper = asyncio.create_task(self._transport.sweep(), name="upstream-sweeper")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._connections.aclose()
+        self._sweeper.cancel()
+        await asyncio.gather(self._sweeper, return_exceptions=True)
+        await self._transport.aclose()
 
     async def open(
         self,
@@ -83,7 +115,7 @@ class Upstream:
             path: of the table, without a query.
             query: without the question mark; empty for none.
             headers: of the client; those that are not for the upstream are left out.
-            body: whole, or as it comes.
+            body: whole, if it was read strictly; or as it comes.
 
         Raises:
             UpstreamUnavailableError: if there is no answer.
@@ -96,7 +128,7 @@ class Upstream:
             extensions={"timeout": self._timeout},
         )
         try:
-            return await self._connections.handle_async_request(request)
+            return await self._transport.handle_async_request(request)
         except GatewayError:
             raise
         except (httpx.TransportError, OSError) as error:
@@ -142,7 +174,17 @@ def forwarded(headers: RawHeaders, body: bytes | AsyncIterator[bytes]) -> list[t
     ]
     if not isinstance(body, bytes):
         kept += [(name.lower(), value) for name, value in headers if name.lower() == b"content-length"]
-    return kept
+    return kept if _harmless(body) else [*kept, (b"connection", b"close")]
+
+
+def _harmless(body: bytes | AsyncIterator[bytes]) -> bool:
+    """Whether another request may follow this body on its connection.
+
+    A server that answers without reading a body, as cpp-httplib did in some versions, takes what it left for the next
+    request: a prompt that nobody judged. No line of a JSON object that was read strictly can be a request's first. Any
+    other body could hold one, so its connection is closed with it.
+    """
+    return isinstance(body, bytes) and (not body or _JSON_OBJECT.match(body) is not None)
 
 
 def relayed(headers: RawHeaders) -> list[tuple[bytes, bytes]]:

@@ -27,7 +27,9 @@ def classify(
     ] = None,
     guard: GuardOption = DEFAULT_GUARD,
     guard_manifest: ManifestOption = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of the in-process guard [physical cores].")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of the in-process guard (default: physical cores).")
+    ] = None,
 ) -> None:
     """Judge texts, one JSON object a line: the row with label, score, decision and reason."""
     if bool(texts) == bool(input_file):

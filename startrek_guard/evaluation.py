@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,23 +20,23 @@ if TYPE_CHECKING:
 
 
 def evaluate_guard(adapter: str, data: Path | None, run_folder: Path | None, output: Path | None) -> Path:
-    """Evaluate a guard on one's own rows, or on the hard set and the run's test side; write the report.
+    """Evaluate a guard on one's own rows, or on its topic's hard set and the run's test side; write the report.
 
     Returns:
         The report's folder.
+
+    Raises:
+        RunError: if there is nothing to evaluate it on.
     """
     from train.report import make_report, write_report
-    from train.run_dir import RunDir
 
     folder = open_adapter(adapter).path
-    run = RunDir(run_folder or Path("runs") / folder.name)
+    run = _run_of(folder, run_folder)
     training = _rows_of(run, "train")
     with gguf_scorer(adapter) as scored:
+        subjects = _own(data, scored) if data is not None else _held_out(folder, run, scored)
         baselines = _baselines(training, scored)
-        evaluations = [
-            _evaluate(rows, subject, scored, baselines, training)
-            for subject, rows in _subjects(data, run, scored, _hard_rows(scored) if data is None else [])
-        ]
+        evaluations = [_evaluate(rows, subject, scored, baselines, training) for subject, rows in subjects]
     report_folder = output or folder
     loss = run.loss if run.loss.is_file() else folder / "loss.jsonl"
     write_report(make_report(folder, evaluations, loss if loss.is_file() and data is None else None), report_folder)
@@ -68,19 +70,58 @@ def card_sources(adapter: AdapterFolder) -> CardSources:
     )
 
 
-def _subjects(data: Path | None, run: RunDir, scored: GgufScorer, hard: list[Row]) -> list[tuple[Subject, list[Row]]]:
+def _run_of(adapter: Path, named: Path | None) -> RunDir:
+    """The run that made an adapter: the one that is named, else the one it still lies in."""
+    from train.run_dir import RunDir
+
+    around = RunDir(adapter.parent)
+    return RunDir(named) if named else around if around.record.is_file() else RunDir(Path("runs") / adapter.name)
+
+
+def _own(data: Path, scored: GgufScorer) -> list[tuple[Subject, list[Row]]]:
     from train.evaluate import Subject
     from train.rows import read_rows
 
-    by = f"{scored.path.name}, SHA-256 {scored.sha256[:16]}"
-    if data is not None:
-        return [(Subject(name="own", title=data.name, scored_by=by), read_rows(data, scored.manifest.labels))]
-    subjects = [(Subject(name="hard", title="Hard set", scored_by=by, show_texts=True), hard)]
+    subject = Subject(name="own", title=data.name, scored_by=_scored_by(scored))
+    return [(subject, read_rows(data, scored.manifest.labels))]
+
+
+def _held_out(adapter: Path, run: RunDir, scored: GgufScorer) -> list[tuple[Subject, list[Row]]]:
+    """The hard set of the adapter's topic, if that has one, and the run's test side."""
+    from train.errors import RunError
+    from train.evaluate import Subject
+    from train.hard import read_hard
+
+    by = _scored_by(scored)
+    subjects = []
+    if (hard := _hard_set(adapter)) is not None:
+        subject = Subject(name="hard", title="Hard set", scored_by=by, show_texts=True)
+        subjects.append((subject, read_hard(hard, scored.manifest.labels)))
     if test := _rows_of(run, "test"):
-        subjects.append(
-            (Subject(name="test", title="Test side of the generated rows", scored_by=by, show_texts=True), test)
+        title = "Test side of the generated rows" if hard is not None else "Test side"
+        subjects.append((Subject(name="test", title=title, scored_by=by, show_texts=hard is not None), test))
+    if not subjects:
+        raise RunError(
+            f"{adapter} has no topic with a hard set, and {run.path} no test side: "
+            "name the run's folder with --run, or labelled rows with --data"
         )
     return subjects
+
+
+def _hard_set(adapter: Path) -> Path | None:
+    """The folder of the hard set of the topic that an adapter was trained on."""
+    from train.run import DATA
+
+    record = adapter / "run.json"
+    if not record.is_file():
+        return None
+    recipe = tomllib.loads(json.loads(record.read_text("utf-8"))["recipe"])
+    topic = recipe["data"].get("topic")
+    return DATA / topic / "hard" if topic and (DATA / topic / "hard").is_dir() else None
+
+
+def _scored_by(scored: GgufScorer) -> str:
+    return f"{scored.path.name}, SHA-256 {scored.sha256[:16]}"
 
 
 def _evaluate(
@@ -113,13 +154,6 @@ def _baselines(training: list[Row], scored: GgufScorer) -> list[Baseline]:
         else frozenset()
     )
     return fit_baselines(training, scored.manifest.labels, keywords)
-
-
-def _hard_rows(scored: GgufScorer) -> list[Row]:
-    from train.hard import read_hard
-    from train.run import DATA
-
-    return read_hard(DATA / "startrek" / "hard", scored.manifest.labels)
 
 
 def _rows_of(run: RunDir, side: str) -> list[Row]:

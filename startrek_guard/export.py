@@ -50,7 +50,8 @@ def import_(
     output: Annotated[Path, typer.Option(help="The guard's folder, which is made.")],
     base: Annotated[str | None, typer.Option(help="An adapter's base, folder or hub id, if not what it names.")] = None,
     labels: Annotated[
-        str | None, typer.Option(help="Names of class 0 (off topic) and 1 (on topic), by comma [id2label].")
+        str | None,
+        typer.Option(help="Names of class 0 (off topic) and 1 (on topic), by comma (default: its id2label)."),
     ] = None,
     rows: Annotated[int, typer.Option(min=1, help="How many of the rows to compute, evenly over the file.")] = 512,
     half: Annotated[bool, typer.Option("--bfloat16", help="Compute them in bfloat16: half the memory.")] = False,
@@ -117,10 +118,10 @@ def modelfile(
 def verify(
     guard: GuardArgument = DEFAULT_GUARD,
     run_folder: Annotated[
-        Path | None, typer.Option("--run", help="The run, for its held-out rows [runs/NAME].")
+        Path | None, typer.Option("--run", help="The run, for its held-out rows (default: runs/NAME).")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Labelled rows in place of a run's: JSON Lines.")] = None,
-    quantisation: Annotated[list[str] | None, typer.Option(help="Which to verify; repeatable [all].")] = None,
+    quantisation: Annotated[list[str] | None, typer.Option(help="Which to verify; repeatable (default: all).")] = None,
     engine: Annotated[
         list[str] | None, typer.Option(help="Who is asked: llama.cpp, llama-server; repeatable [llama.cpp].")
     ] = None,

@@ -58,9 +58,13 @@ def open_engine(guard: str, manifest: Path | None, threads: int | None) -> Engin
 
 
 def read_manifest(path: Path) -> GuardManifest:
-    """The manifest in an adapter folder, or in the folder of the file that is named."""
+    """What a guard says of itself: in its GGUF, or in an adapter folder, named by itself or by its guard.json."""
     from export.build import AdapterFolder
+    from export.gguf_header import read_header
+    from guard.manifest import GuardManifest
 
+    if path.suffix == ".gguf":
+        return GuardManifest.from_metadata(read_header(path).metadata)
     return AdapterFolder.open(path.parent if path.is_file() else path).manifest()
 
 

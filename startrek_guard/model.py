@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from startrek_guard.consoles import out
-from startrek_guard.guards import DEFAULT_GUARD, GuardOption, build, copy_whole, guard_path, open_adapter
+from startrek_guard.guards import DEFAULT_GUARD, build, copy_whole, guard_path, open_adapter
 
 app = typer.Typer(no_args_is_help=True, help="Build the guard's GGUF, or show what it is.")
 
@@ -32,7 +32,11 @@ def model_build(
 
 
 @app.command("info")
-def model_info(guard: GuardOption = DEFAULT_GUARD) -> None:
+def model_info(
+    guard: Annotated[
+        str, typer.Option(help="A guard GGUF, an adapter folder, or the name of a shipped adapter.")
+    ] = DEFAULT_GUARD,
+) -> None:
     """Print a guard's path, SHA-256, base, labels and calibration, as JSON."""
     from guard.engines.llama_cpp import LlamaCppEngine
 

@@ -41,7 +41,9 @@ def serve(
         bool | None, typer.Option("--allow-management", help="Forward pull, create, delete and the like.")
     ] = None,
     shadow: Annotated[bool | None, typer.Option("--shadow", help="Judge and mark, but refuse nothing.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of the in-process guard [physical cores].")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of the in-process guard (default: physical cores).")
+    ] = None,
 ) -> None:
     """Stand before an Ollama-compatible API and refuse what is off topic."""
     from gateway.channels import Profile

@@ -78,7 +78,7 @@ def vocabulary(
 @app.command()
 def run(
     recipe: RecipeOption = DEFAULT_GUARD,
-    output: Annotated[Path | None, typer.Option(help="The run's folder [runs/RECIPE].")] = None,
+    output: Annotated[Path | None, typer.Option(help="The run's folder (default: runs/RECIPE).")] = None,
     base: Annotated[Path | None, typer.Option(help="The base's GGUF or folder, if not what the recipe names.")] = None,
     merged: Annotated[Path | None, typer.Option(help="Save the merged model as a Hugging Face folder, too.")] = None,
 ) -> None:
@@ -130,11 +130,14 @@ def calibrate_guard(
 @app.command()
 def evaluate(
     adapter: Annotated[str, typer.Argument(help="A shipped adapter's name or an adapter folder.")] = DEFAULT_GUARD,
-    data: Annotated[Path | None, typer.Option(help="One's own labelled rows [the hard set and the test side].")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="One's own labelled rows (default: the topic's hard set and the run's test side)."),
+    ] = None,
     run_folder: Annotated[
         Path | None, typer.Option("--run", help="The run's folder, for baselines and its test side.")
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder of the report [the adapter's].")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder of the report (default: the adapter's).")] = None,
 ) -> None:
     """Measure the guard as it ships, by slice and beside baselines; writes report.md, report.json and plots."""
     from startrek_guard.evaluation import evaluate_guard

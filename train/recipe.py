@@ -129,7 +129,7 @@ class TrainingRecipe:
         token_dropout: the share of tokens that is left out of every other row, anew in each pass, so that rows are not
             learnt by heart; 0 for none.
         precision: ``fp32``, ``bf16`` or ``fp16`` (mixed); ``auto`` is ``bf16`` where the hardware computes it, which
-            is twice as fast there and eight times slower elsewhere, and else ``fp32``.
+            is twice as fast there and seven times slower elsewhere, and else ``fp32``.
         save_steps: a checkpoint to resume from every so many steps.
         seed: of everything random.
     """

@@ -6,6 +6,7 @@ import re
 import secrets
 from typing import Final
 
+import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _USABLE: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -32,4 +33,6 @@ class RequestIdMiddleware:
                 message = {**message, "headers": [*kept, (b"x-request-id", request_id)]}
             await send(message)
 
-        await self._app(scope, receive, send_named)
+        # Whatever is logged on the way says for which request.
+        with structlog.contextvars.bound_contextvars(request_id=request_id.decode()):
+            await self._app(scope, receive, send_named)

@@ -72,6 +72,25 @@ async def test_too_long_is_413_and_may_be_let_through(start: GatewayFactory) -> 
     assert {"fate": "failed_open", "log_level": "warning"}.items() <= logs[0].items()
 
 
+async def test_a_failure_of_the_guard_is_logged_by_name(gateway: Gateway) -> None:
+    """With what caused it, and without what it says, which may quote a prompt."""
+    gateway.engine.error = EngineUnavailableError("about a prompt")
+    gateway.engine.error.__cause__ = ConnectionRefusedError("about a prompt")
+    with structlog.testing.capture_logs() as logs:
+        assert (await gateway.post("/api/generate", ON_TOPIC)).status_code == 503
+    [failed] = [entry for entry in logs if entry["event"] == "guard failed"]
+    assert (failed["error"], failed["cause"]) == ("EngineUnavailableError", "ConnectionRefusedError")
+    assert "about" not in json.dumps(logs, default=str)
+
+
+async def test_prompts_that_are_logged_name_their_request(start: GatewayFactory) -> None:
+    """Or they could not be found again."""
+    async with start(log_prompts=True) as gateway:
+        with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
+            answer = await gateway.post("/api/generate", ON_TOPIC)
+    assert [entry.get("request_id") for entry in logs if entry["event"] == "judged"] == [answer.headers["x-request-id"]]
+
+
 async def test_no_prompt_is_ever_logged_or_counted(gateway: Gateway) -> None:
     """Whether it is allowed, refused, broken, or the guard fails on it."""
     with structlog.testing.capture_logs() as logs:

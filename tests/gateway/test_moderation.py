@@ -172,6 +172,24 @@ async def test_shadow_mode_only_marks() -> None:
     assert (denied.decision, denied.reason) == (Decision.FLAG, "channel_denied")
 
 
+async def test_shadow_mode_leaves_nothing_out() -> None:
+    """An earlier turn that would have been is marked, too."""
+    turns = [(USER, "boil an egg"), (ASSISTANT, "No."), (USER, "Who is Kirk?")]
+    outcome = await moderated(turns, shadow="true")
+    assert (outcome.decision, outcome.reason, outcome.edit.drop) == (Decision.FLAG, "redacted", frozenset())
+
+
+@pytest.mark.parametrize(
+    ("text", "setting"),
+    [("egg", {"shadow": "true"}), ("Kirk " * 100, {"max_judged_bytes": "9", "fail_open": "too_long"})],
+)
+async def test_ones_own_system_text_takes_its_place_whatever_is_decided(text: str, setting: dict[str, str]) -> None:
+    """What is forwarded though it was not judged well still has no system text of the client's."""
+    use = (ChannelUse(Channel.SYSTEM, "system", ("egg",)),)
+    outcome = await moderated([(USER, text)], use, channel_system="replace", system_text="Be brief.", **setting)
+    assert (outcome.decision, outcome.edit.system) == (Decision.FLAG, "Be brief.")
+
+
 async def test_fail_open_is_for_the_named_reason_only() -> None:
     """Everything else stays closed."""
     outcome = await moderated([(USER, "Kirk " * 100)], max_judged_bytes="9", fail_open="too_long")

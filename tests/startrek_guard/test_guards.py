@@ -1,0 +1,22 @@
+"""The guard that a person names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from startrek_guard.guards import ADAPTERS, DEFAULT_GUARD, open_adapter, read_manifest
+from tests import tiny
+
+
+def test_a_manifest_is_read_from_a_gguf(tmp_path: Path) -> None:
+    """What llama-server serves is what tells its labels."""
+    path = tiny.write_model(tmp_path / "guard.gguf", tiny.folded(), tiny.MANIFEST)
+    assert read_manifest(path) == tiny.MANIFEST
+
+
+@pytest.mark.parametrize("name", ["", "guard.json"])
+def test_a_manifest_is_read_from_an_adapter(name: str) -> None:
+    """Named by its folder or by the file in it."""
+    assert read_manifest(ADAPTERS / DEFAULT_GUARD / name) == open_adapter(DEFAULT_GUARD).manifest()
