@@ -11,6 +11,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 
@@ -19,6 +20,10 @@ from guard.calibration import LabelLogits
 from guard.engines.base import SHORT_PROMPT_BYTES, Engine, EngineAnswerError, EngineError, EngineTimeoutError
 
 _log = structlog.stdlib.get_logger(__name__)
+
+
+class _Note(Protocol):
+    def __call__(self, *, failed: bool) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -76,10 +81,16 @@ class Scheduler:
     """
 
     def __init__(self, engine: Engine, max_prompts: int, max_bytes: int) -> None:
-        self._short, self._long = _Lane(engine), _Lane(engine)
+        self._short, self._long = _Lane(engine, self._note), _Lane(engine, self._note)
         self._max_prompts = max_prompts
         self._max_bytes = max_bytes
         self._closed = False
+        self._failing = False
+
+    @property
+    def failing(self) -> bool:
+        """Whether the engine failed when it was last asked."""
+        return self._failing
 
     @property
     def running(self) -> bool:
@@ -119,6 +130,9 @@ class Scheduler:
             for lane in (self._short, self._long):
                 lane.fail_all(GuardUnavailableError("the guard has stopped"))
 
+    def _note(self, *, failed: bool) -> None:
+        self._failing = failed
+
     def _enqueue(self, ask: _Ask, requester: Hashable) -> None:
         queued = [_Prompt(ask, index, len(prompt.encode())) for index, prompt in enumerate(ask.prompts)]
         if self._overfull(queued):
@@ -140,13 +154,18 @@ class Scheduler:
 class _Lane:
     """Prompts of about one length, and the worker that takes them to the engine.
 
+    Args:
+        engine: started.
+        note: is told of every answer and every failure of it.
+
     Attributes:
         waiting: how many prompts wait.
         waiting_bytes: and how many UTF-8 bytes of them.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, note: _Note) -> None:
         self._engine = engine
+        self._note = note
         self._queues: OrderedDict[Hashable, deque[_Prompt]] = OrderedDict()
         self.waiting = 0
         self.waiting_bytes = 0
@@ -253,11 +272,13 @@ class _Lane:
         answers = await self._engine.score([prompt.text for prompt in batch])
         if len(answers) != len(batch):
             raise EngineAnswerError(f"{len(answers)} answers to {len(batch)} prompts")
+        self._note(failed=False)
         for prompt, logits in zip(batch, answers, strict=True):
             prompt.ask.take(prompt.index, logits)
 
     def _fail(self, batch: list[_Prompt], error: Exception) -> None:
         if not isinstance(error, GuardUnavailableError):
+            self._note(failed=True)
             # By name only: what a server or a library says of a failure may quote the prompt.
             names = [type(each).__name__ for each in (error, error.__cause__) if each is not None]
             _log.warning("guard failed", error=names[0], cause=names[-1], prompts=len(batch))

@@ -83,6 +83,16 @@ async def test_a_failure_of_the_guard_is_logged_by_name(gateway: Gateway) -> Non
     assert "about" not in json.dumps(logs, default=str)
 
 
+async def test_health_tells_of_a_guard_that_fails_until_it_is_back(gateway: Gateway) -> None:
+    """It is asked again then, since a gateway that is called unhealthy gets no requests that would."""
+    gateway.engine.error = EngineUnavailableError("x")
+    assert (await gateway.client.get("/-/health")).status_code == 200
+    await gateway.post("/api/generate", ON_TOPIC)
+    assert (await gateway.client.get("/-/health")).status_code == 503
+    gateway.engine.error = None
+    assert (await gateway.client.get("/-/health")).json()["status"] == "ready"
+
+
 async def test_prompts_that_are_logged_name_their_request(start: GatewayFactory) -> None:
     """Or they could not be found again."""
     async with start(log_prompts=True) as gateway:
