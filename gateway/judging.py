@@ -16,13 +16,13 @@ from gateway.cache import VerdictCache, cache_key
 from gateway.scheduler import Scheduler
 from gateway.together import together
 from guard.manifest import GuardManifest
-from guard.prompt import Role, Turn, render_prompts
+from guard.prompt import MAX_PROMPT_BYTES, WINDOW_BYTES, Role, Turn, render_prompts
 from guard.verdict import Verdict, judge
 
 _log = structlog.stdlib.get_logger(__name__)
 
 THREAD_FROM_BYTES: Final = 16_384
-"""From this length on a text is rendered in a thread: undoing disguises takes milliseconds there."""
+"""From this length on texts and what is read before them are rendered in a thread: it takes milliseconds there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,11 @@ class Judge:
             GatewayError: if there is none on any of them.
         """
         requester = object()
-        return await together([partial(self._verdict, text, requester) for text in texts])
+        rendered = await self._render(texts)
+        pairs = zip(texts, rendered, strict=True)
+        return await together([partial(self._verdict, text, prompts, requester) for text, prompts in pairs])
 
-    async def _verdict(self, text: Text, requester: object) -> Verdict:
-        prompts = await self._render(text)
-
+    async def _verdict(self, text: Text, prompts: Sequence[str], requester: object) -> Verdict:
         async def ask() -> Verdict:
             logits = await self._scheduler.score(prompts, requester)
             return judge(logits, self.manifest.calibration, self.manifest.labels)
@@ -85,11 +85,13 @@ class Judge:
             _log.info("judged", text=text.text, decision=verdict.decision, score=verdict.score)
         return verdict
 
-    async def _render(self, text: Text) -> list[str]:
-        turns = [*text.context, Turn(Role.USER, text.text)]
-        if len(text.text) < THREAD_FROM_BYTES:
-            return render_prompts(turns, self.manifest.template)
-        return await to_thread.run_sync(render_prompts, turns, self.manifest.template)
+    async def _render(self, texts: Sequence[Text]) -> list[list[str]]:
+        def work() -> list[list[str]]:
+            template = self.manifest.template
+            return [render_prompts([*text.context, Turn(Role.USER, text.text)], template) for text in texts]
+
+        size = sum(len(text.text) + (MAX_PROMPT_BYTES - WINDOW_BYTES if text.context else 0) for text in texts)
+        return work() if size < THREAD_FROM_BYTES else await to_thread.run_sync(work)
 
 
 def _fingerprint(manifest: GuardManifest, engine_fingerprint: str) -> bytes:

@@ -27,7 +27,7 @@ async def moderate(moderator: Moderator, body: RawBody) -> Answer:
     message = string(read_object(decoded(body, zstd=False), _KEYS), "message")
     if not message.strip():
         raise BadRequestError("message is missing or empty, wanted the text to judge")
-    verdict = await moderator.verdict([Turn(Role.USER, message)])
+    [verdict] = await moderator.verdicts([[Turn(Role.USER, message)]])
     return Answer(200, JSON_UTF8, compact_json(_body(verdict, moderator)))
 
 

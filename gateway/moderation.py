@@ -147,15 +147,15 @@ class Moderator:
         self._metrics.redacted.inc(len(outcome.edit.drop))
         return outcome
 
-    async def verdict(self, turns: Sequence[Turn]) -> Verdict:
-        """The verdict on the last of ``turns`` alone, for those who ask the guard itself.
+    async def verdicts(self, conversations: Sequence[Sequence[Turn]]) -> list[Verdict]:
+        """The verdict on the last turn of each conversation, for those who ask the guard itself; one asker's turn each.
 
         Raises:
-            GatewayError: if there is none.
+            GatewayError: if they are too long together, or there is none on any of them.
         """
-        texts = [Text(tuple(turns[:-1]), turns[-1].text)]
+        texts = [Text(tuple(turns[:-1]), turns[-1].text) for turns in conversations]
         self._check_bounds(texts)
-        return (await self._within_time(self._judge.verdicts(texts)))[0]
+        return await self._within_time(self._judge.verdicts(texts))
 
     async def _within_time(self, work: Awaitable[_Result]) -> _Result:
         try:

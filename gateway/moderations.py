@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
 from gateway.content import string
@@ -17,7 +16,6 @@ from gateway.intake import JsonObject, KeyRules, RawBody, decoded, read_object
 from gateway.services import Services, new_nonce
 from gateway.settings import Settings
 from gateway.styles import JSON, Answer
-from gateway.together import together
 from guard.calibration import Decision
 from guard.prompt import Role, Turn
 from guard.verdict import Verdict
@@ -36,7 +34,7 @@ async def moderations(services: Services, body: RawBody) -> Answer:
     """
     texts = _texts(read_object(decoded(body, zstd=False), _KEYS).get("input"))
     _check_bounds(texts, services.settings)
-    verdicts = await together([partial(services.moderator.verdict, [Turn(Role.USER, text)]) for text in texts])
+    verdicts = await services.moderator.verdicts([[Turn(Role.USER, text)] for text in texts])
     answer = {
         "id": f"modr-{new_nonce()}",
         "model": services.moderator.manifest.name,

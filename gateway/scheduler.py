@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -116,6 +117,8 @@ class Scheduler:
         """
         if self._closed:
             raise GuardUnavailableError("the guard has stopped")
+        if not prompts:
+            return []
         ask = _Ask(prompts, asyncio.get_running_loop().create_future(), [None] * len(prompts))
         self._enqueue(ask, requester)
         await ask.done
@@ -124,7 +127,9 @@ class Scheduler:
     async def run(self) -> None:
         """Serve until cancelled; those who wait then get an error."""
         try:
-            await asyncio.gather(self._short.run(), self._long.run())
+            async with asyncio.TaskGroup() as lanes:
+                for lane in (self._short, self._long):
+                    lanes.create_task(lane.run())
         finally:
             self._closed = True
             for lane in (self._short, self._long):
@@ -142,12 +147,17 @@ class Scheduler:
         if self._overfull(queued) and self.waiting:
             raise QueueFullError("too many texts wait for the guard, please try again")
         for prompt in queued:
-            lane = self._short if prompt.size <= SHORT_PROMPT_BYTES else self._long
-            lane.add(prompt, requester)
+            self._lane_of(prompt).add(prompt, requester)
+
+    def _lane_of(self, prompt: _Prompt) -> _Lane:
+        return self._short if prompt.size <= SHORT_PROMPT_BYTES else self._long
 
     def _overfull(self, more: Sequence[_Prompt]) -> bool:
-        waiting_bytes = self._short.waiting_bytes + self._long.waiting_bytes
-        too_many = self.waiting + len(more) > self._max_prompts
+        """Whether ``more`` are too many; short prompts are let in whatever waits in the long ones' lane."""
+        lanes = {self._lane_of(prompt) for prompt in more}
+        counted = (self._short,) if lanes == {self._short} else (self._short, self._long)
+        too_many = sum(lane.waiting for lane in counted) + len(more) > self._max_prompts
+        waiting_bytes = sum(lane.waiting_bytes for lane in counted)
         return too_many or waiting_bytes + sum(prompt.size for prompt in more) > self._max_bytes
 
 
@@ -184,7 +194,7 @@ class _Lane:
             await self._arrived.wait()
             batch = self._next_batch()
             if batch:
-                await self._compute(batch)
+                await self._served(batch)
             else:
                 self._arrived.clear()
 
@@ -248,28 +258,45 @@ class _Lane:
         self.waiting -= 1
         self.waiting_bytes -= prompt.size
 
-    async def _compute(self, batch: list[_Prompt]) -> None:
+    async def _served(self, batch: list[_Prompt]) -> None:
+        """Answer a batch or fail it; the worker outlives any failure, so that there is one to answer the next."""
         try:
-            await self._ask_engine(batch)
-        except EngineAnswerError as error:
-            # One prompt that the engine can't answer must not fail its neighbours.
-            await self._one_by_one(batch, error)
-        except Exception as error:  # noqa: BLE001 -- the worker outlives any failure of the engine
-            self._fail(batch, error)
+            await self._compute(batch)
         except asyncio.CancelledError:
             self._fail(batch, GuardUnavailableError("the guard has stopped"))
             raise
-
-    async def _one_by_one(self, batch: list[_Prompt], error: Exception) -> None:
-        if len(batch) == 1:
+        except Exception as error:  # noqa: BLE001 -- whatever it is, those who wait must not wait for ever
             self._fail(batch, error)
+
+    async def _compute(self, batch: list[_Prompt]) -> None:
+        try:
+            await self._ask_engine(batch)
+        except EngineAnswerError:
+            if len(batch) == 1:
+                raise
+        else:
             return
+        # One prompt that the engine can't answer must not fail its neighbours.
         for prompt in batch:
             if not prompt.ask.done.done():
-                await self._compute([prompt])
+                await self._served([prompt])
 
     async def _ask_engine(self, batch: list[_Prompt]) -> None:
-        answers = await self._engine.score([prompt.text for prompt in batch])
+        scoring = asyncio.ensure_future(self._engine.score([prompt.text for prompt in batch]))
+
+        def look(_: object) -> None:
+            if all(prompt.ask.done.done() for prompt in batch):
+                scoring.cancel()
+
+        for prompt in batch:
+            prompt.ask.done.add_done_callback(look)
+        try:
+            answers = await scoring
+        except asyncio.CancelledError:
+            if _being_cancelled():
+                raise
+            # Nobody waits any more, and the engine was told so.
+            return
         if len(answers) != len(batch):
             raise EngineAnswerError(f"{len(answers)} answers to {len(batch)} prompts")
         self._note(failed=False)
@@ -277,13 +304,20 @@ class _Lane:
             prompt.ask.take(prompt.index, logits)
 
     def _fail(self, batch: list[_Prompt], error: Exception) -> None:
-        if not isinstance(error, GuardUnavailableError):
-            self._note(failed=True)
-            # By name only: what a server or a library says of a failure may quote the prompt.
-            names = [type(each).__name__ for each in (error, error.__cause__) if each is not None]
-            _log.warning("guard failed", error=names[0], cause=names[-1], prompts=len(batch))
         for prompt in batch:
             prompt.ask.fail(_translated(error))
+        if isinstance(error, GuardUnavailableError):
+            return
+        self._note(failed=True)
+        # By name only: what a server or a library says of a failure may quote the prompt. And last, should it fail.
+        names = [type(each).__name__ for each in (error, error.__cause__) if each is not None]
+        with suppress(OSError):
+            _log.warning("guard failed", error=names[0], cause=names[-1], prompts=len(batch))
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _translated(error: Exception) -> Exception:

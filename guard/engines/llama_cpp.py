@@ -38,6 +38,7 @@ class _Call:
         self.prompts = prompts
         self.short = all(len(prompt.encode()) <= SHORT_PROMPT_BYTES for prompt in prompts)
         self.answer: Future[list[LabelLogits]] = Future()
+        self.abandoned = False
 
     def run(self, compute: Callable[[], list[LabelLogits]]) -> None:
         """Answer, unless nobody waits any more; once only."""
@@ -111,10 +112,15 @@ class LlamaCppEngine:
             EngineUnavailableError: if the engine was not started or is closed.
             EngineAnswerError: if a prompt is longer than a batch, or llama.cpp fails.
         """
-        return await asyncio.wrap_future(self._call(prompts))
+        call = self._call(prompts)
+        try:
+            return await asyncio.wrap_future(call.answer)
+        except asyncio.CancelledError:
+            call.abandoned = True
+            raise
 
     async def aclose(self) -> None:
-        """Free the model and end its thread, after the batch that is being computed; twice does no harm."""
+        """Free the model and end its thread, after the batch or slice that is being computed; twice does no harm."""
         self._closed = True
         await asyncio.to_thread(self.close)
 
@@ -125,7 +131,7 @@ class LlamaCppEngine:
 
     def score_sync(self, prompts: Sequence[str]) -> list[LabelLogits]:
         """See :meth:`score`, for programs without an event loop."""
-        return self._call(prompts).result()
+        return self._call(prompts).answer.result()
 
     def close(self) -> None:
         """See :meth:`aclose`, for programs without an event loop."""
@@ -158,7 +164,7 @@ class LlamaCppEngine:
         self._guard = LoadedGuard(_library(), self.path, self._threads, self.max_batch_prompts)
         return self._guard.manifest
 
-    def _call(self, prompts: Sequence[str]) -> Future[list[LabelLogits]]:
+    def _call(self, prompts: Sequence[str]) -> _Call:
         call = _Call(prompts)
         if call.short:
             self._short.append(call)
@@ -166,13 +172,20 @@ class LlamaCppEngine:
             self._owner.submit(self._serve, call)
         except RuntimeError as error:
             raise EngineUnavailableError("the guard was closed") from error
-        return call.answer
+        return call
 
     def _serve(self, call: _Call) -> None:
         if call.short:
             self._serve_short()
         else:
-            call.run(lambda: self._loaded().score_giving_way(call.prompts, self._serve_short))
+            call.run(lambda: self._loaded().score_giving_way(call.prompts, partial(self._give_way, call)))
+
+    def _give_way(self, call: _Call, room_tokens: int) -> None:
+        if self._closed:
+            raise EngineUnavailableError("the guard was closed")
+        if call.abandoned:
+            raise EngineUnavailableError("nobody waits for this any more")
+        self._serve_short(room_tokens)
 
     def _serve_short(self, room_tokens: int = CONTEXT_TOKENS) -> None:
         """Answer the short calls that wait now; those that come meanwhile wait for one slice again."""

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -172,7 +172,7 @@ class LlamaModel:
 
     @contextmanager
     def decoded_in_slices(
-        self, prompt: Sequence[int], slice_tokens: int, between: Callable[[int], None]
+        self, prompt: Sequence[int], slice_tokens: int, between: Callable[[int], int]
     ) -> Iterator[Any]:
         """Compute one prompt a slice at a time; within the block, its row of logits.
 
@@ -180,7 +180,7 @@ class LlamaModel:
             prompt: token ids; within the context's size.
             slice_tokens: the most tokens that are computed before ``between`` is called.
             between: called after every slice but the last with the number of tokens that have room beside the prompt.
-                It may use :meth:`decoded`.
+                It may use :meth:`decoded`, and says how many tokens the next slice has at most.
 
         Yields:
             A pointer to ``vocabulary_size`` floats, after its last token.
@@ -193,26 +193,27 @@ class LlamaModel:
             last = self._decode_slices(run, slice_tokens, between)
             if last is None:
                 # What ran in between emptied the cache: once more, and nobody comes in between.
-                last = self._decode_slices(run, slice_tokens, lambda _room: None)
+                last = self._decode_slices(run, slice_tokens, lambda _room: slice_tokens)
             yield self._library.llama_get_logits_ith(self._context, last)
         finally:
             self._library.llama_memory_seq_rm(self._memory, run.sequence, -1, -1)
 
-    def _decode_slices(self, run: _Run, slice_tokens: int, between: Callable[[int], None]) -> int | None:
+    def _decode_slices(self, run: _Run, slice_tokens: int, between: Callable[[int], int]) -> int | None:
         """The place of the last token's logits; None if the cache was emptied meanwhile."""
         self._prepare()
         if run.start:
             self._library.llama_memory_seq_cp(self._memory, _PREFIX_SEQUENCE, run.sequence, 0, run.start)
         held = self._emptied
         room = self._size.tokens + self._size.beside_tokens - len(run.tokens)
-        *parts, end = run.slices(slice_tokens)
-        for part in parts:
+        part, rest = run.cut(slice_tokens)
+        while rest is not None:
             batch, _last = self._batches.make([part], logits=False)
             self._decode(batch)
-            between(room)
+            slice_tokens = between(room)
             if self._emptied != held:
                 return None
-        batch, (last,) = self._batches.make([end])
+            part, rest = rest.cut(slice_tokens)
+        batch, (last,) = self._batches.make([part])
         self._decode(batch)
         return last
 
@@ -313,12 +314,13 @@ class _Run:
     start: int
     tokens: Sequence[int]
 
-    def slices(self, size: int) -> Iterator[_Run]:
-        """Runs of equal length, give or take one, of at most ``size`` tokens."""
-        count = -(-len(self.tokens) // size)
-        ends = [len(self.tokens) * part // count for part in range(count + 1)]
-        for begin, end in pairwise(ends):
-            yield _Run(self.sequence, self.start + begin, self.tokens[begin:end])
+    def cut(self, size: int) -> tuple[_Run, _Run | None]:
+        """The first of as few slices of at most ``size`` tokens as can be, all of about one length; and the rest."""
+        slices = -(-len(self.tokens) // size)
+        end = -(-len(self.tokens) // slices)
+        rest = self.tokens[end:]
+        first = _Run(self.sequence, self.start, self.tokens[:end])
+        return first, _Run(self.sequence, self.start + end, rest) if rest else None
 
 
 class _Batches:

@@ -29,6 +29,10 @@ alone with 64 tokens, of 4.2 times with 32.
 WHOLE_TOKENS: Final = 128
 """Prompts of so many tokens still share batches in a call that gives way."""
 
+SHORT_SHARE: Final = 2
+"""A slice has at least one token for so many of short prompts that were computed before it: else a steady flow of them,
+each batch larger than a slice, would hold a long prompt up for as long as it lasts."""
+
 BESIDE_TOKENS: Final = 512
 """Room for them while it holds its own: a short prompt has no more, since each token is a byte at least."""
 
@@ -56,6 +60,7 @@ class LoadedGuard:
     def __init__(self, library: Any, path: Path, threads: int, max_batch_prompts: int) -> None:  # noqa: ANN401 - untyped C
         self._path = path
         self._max_prompts = max_batch_prompts
+        self._computed_tokens = 0
         size = ContextSize(CONTEXT_TOKENS, max_batch_prompts, STEP_TOKENS, BESIDE_TOKENS)
         self._model = LlamaModel(library, path, size, threads)
         try:
@@ -140,20 +145,34 @@ class LoadedGuard:
             yield batch
 
     def _compute(self, batch: Sequence[list[int]]) -> list[LabelLogits]:
-        off_topic, on_topic = self._label_ids
-        with self._model.decoded(batch) as rows:
-            logits = [LabelLogits(row[off_topic], row[on_topic]) for row in rows]
-        if all(math.isfinite(pair.off_topic) and math.isfinite(pair.on_topic) for pair in logits):
+        logits = self._decoded(batch)
+        if all(map(_finite, logits)):
             return logits
         # One prompt that overflows spoils those that share its cache: each is asked again, alone.
+        again = []
+        for prompt in batch:
+            self._model.wipe()
+            again += self._decoded([prompt])
         self._model.wipe()
-        return logits if len(batch) == 1 else [self._compute([prompt])[0] for prompt in batch]
+        return again
+
+    def _decoded(self, batch: Sequence[list[int]]) -> list[LabelLogits]:
+        off_topic, on_topic = self._label_ids
+        self._computed_tokens += sum(map(len, batch))
+        with self._model.decoded(batch) as rows:
+            return [LabelLogits(row[off_topic], row[on_topic]) for row in rows]
 
     def _compute_slices(self, prompt: Sequence[int], give_way: GiveWay) -> LabelLogits:
         off_topic, on_topic = self._label_ids
-        with self._model.decoded_in_slices(prompt, SLICE_TOKENS, give_way) as row:
+
+        def between(room_tokens: int) -> int:
+            before = self._computed_tokens
+            give_way(room_tokens)
+            return max(SLICE_TOKENS, (self._computed_tokens - before) // SHORT_SHARE)
+
+        with self._model.decoded_in_slices(prompt, SLICE_TOKENS, between) as row:
             logits = LabelLogits(row[off_topic], row[on_topic])
-        if not (math.isfinite(logits.off_topic) and math.isfinite(logits.on_topic)):
+        if not _finite(logits):
             self._model.wipe()
         return logits
 
@@ -213,3 +232,7 @@ class LoadedGuard:
 
     def _texts(self, ids: Sequence[int]) -> str:
         return " ".join(repr(self._model.token_text(token)) for token in ids) or "nothing"
+
+
+def _finite(logits: LabelLogits) -> bool:
+    return math.isfinite(logits.off_topic) and math.isfinite(logits.on_topic)

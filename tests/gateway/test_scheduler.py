@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
+from typing_extensions import override
 
 from gateway.errors import GatewayError, GuardTimeoutError, GuardUnavailableError, QueueFullError
 from gateway.scheduler import Scheduler
+from guard.calibration import LabelLogits
 from guard.engines.base import EngineTimeoutError, EngineUnavailableError
-from tests.fakes import ScriptedEngine
+from tests.fakes import ScriptedEngine, eventually
 
 
 @asynccontextmanager
@@ -24,9 +26,9 @@ async def working(engine: ScriptedEngine, prompts: int = 100, size: int = 10_000
         worker.cancel()
 
 
-async def asked(scheduler: Scheduler, *prompts: str) -> asyncio.Task[object]:
+async def asked(scheduler: Scheduler, *prompts: str) -> asyncio.Task[list[LabelLogits]]:
     """A request that waits, already in the queue."""
-    task: asyncio.Task[object] = asyncio.ensure_future(scheduler.score(prompts, object()))
+    task: asyncio.Task[list[LabelLogits]] = asyncio.ensure_future(scheduler.score(prompts, object()))
     await asyncio.sleep(0)
     return task
 
@@ -50,7 +52,7 @@ async def test_what_comes_while_it_computes_is_the_next_batch() -> None:
         engine.gate.set()
         answers = await asyncio.gather(*tasks)
     assert engine.batches == [["a"], ["egg", "c", "d"]]
-    assert [answer[0].on_topic > 0 for answer in answers] == [True, False, True, True]  # type: ignore[index]
+    assert [answer[0].on_topic > 0 for answer in answers] == [True, False, True, True]
 
 
 async def test_a_batch_keeps_the_engines_bounds() -> None:
@@ -88,8 +90,7 @@ async def test_short_prompts_do_not_wait_for_long_ones() -> None:
         long = await asked(scheduler, "window " * 100)
         await engine.started.wait()
         short = await asked(scheduler, "short")
-        await asyncio.sleep(0)
-        assert engine.batches == [["window " * 100], ["short"]]
+        await eventually(lambda: engine.batches == [["window " * 100], ["short"]])
         engine.gate.set()
         await asyncio.gather(short, long)
 
@@ -99,6 +100,66 @@ async def test_a_request_of_long_and_short_prompts_gets_them_in_order() -> None:
     async with working(ScriptedEngine()) as scheduler:
         answers = await scheduler.score(["egg " * 200, "ship", "egg", "ship " * 200], 1)
     assert [answer.on_topic > 0 for answer in answers] == [False, True, False, True]
+
+
+async def test_long_prompts_that_wait_keep_no_short_one_out() -> None:
+    """A flood of them fills their own lane only."""
+    engine = ScriptedEngine(max_batch_prompts=1)
+    engine.hold()
+    async with working(engine, prompts=2) as scheduler:
+        long = [await asked(scheduler, f"window {number} " * 100) for number in range(3)]
+        with pytest.raises(QueueFullError):
+            await scheduler.score(["window " * 100], "more")
+        short = await asked(scheduler, "short")
+        await eventually(lambda: ["short"] in engine.batches)
+        engine.gate.set()
+        await asyncio.gather(short, *long)
+
+
+async def test_an_engine_works_for_nobody_no_longer() -> None:
+    """Its call is cancelled once the last of those who wait for it has gone."""
+    engine = ScriptedEngine()
+    engine.hold()
+    async with working(engine) as scheduler:
+        gone = await asked(scheduler, "gone")
+        await engine.started.wait()
+        gone.cancel()
+        # The gate is still closed: had the lane waited for that call, nobody would be answered any more.
+        kept = await asked(scheduler, "kept")
+        await eventually(lambda: engine.batches == [["gone"], ["kept"]])
+        engine.gate.set()
+        assert len(await kept) == 1
+
+
+class _HeldSecondTry(ScriptedEngine):
+    """Takes no end over the third call."""
+
+    @override
+    async def score(self, prompts: Sequence[str]) -> list[LabelLogits]:
+        if len(self.batches) == 2:
+            self.hold()
+        return await super().score(prompts)
+
+
+async def test_those_who_wait_for_a_second_try_are_told_of_the_end() -> None:
+    """Prompts that are asked again one by one are in no queue meanwhile."""
+    engine = _HeldSecondTry()
+    engine.unanswerable = "bad"
+    engine.hold()
+    async with working(engine) as scheduler:
+        first, bad, kept = [await asked(scheduler, text) for text in ("first", "bad", "kept")]
+        engine.gate.set()
+        await eventually(lambda: engine.batches == [["first"], ["bad", "kept"], ["bad"]])
+    assert len(await first) == 1
+    for ask in (bad, kept):
+        with pytest.raises(GuardUnavailableError, match="stopped"):
+            await asyncio.wait_for(ask, 10)
+
+
+async def test_no_prompt_has_no_logits() -> None:
+    """At once."""
+    async with working(ScriptedEngine()) as scheduler:
+        assert await scheduler.score([], 1) == []
 
 
 async def test_a_caller_that_has_gone_is_skipped() -> None:

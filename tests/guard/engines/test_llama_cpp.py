@@ -20,7 +20,7 @@ from export.checkpoint import EMBEDDING, OUTPUT, Tensor, Vocabulary, WrappedChec
 from export.gguf_file import write_f16
 from guard.calibration import UNCALIBRATED
 from guard.engines.base import EngineAnswerError, EngineError, EngineUnavailableError, GuardFileError
-from guard.engines.llama_cpp import LlamaCppEngine
+from guard.engines.llama_cpp import LlamaCppEngine, _Call
 from tests import tiny
 
 PROMPTS = tiny.prompts(*tiny.ROWS)
@@ -278,6 +278,46 @@ def test_short_prompts_are_answered_between_the_slices_of_a_long_one(reference: 
     assert len(between) >= 3
     assert between == pytest.approx([alone[0]] * len(between), abs=1e-3)
     assert UNCALIBRATED.score(long) == pytest.approx(alone[1], abs=1e-3)
+
+
+def test_a_long_prompt_keeps_its_share_beside_many_short_ones(reference: LlamaCppEngine) -> None:
+    """The more was computed in between, the longer its next slice: no flow of short prompts can hold it up for ever."""
+    assert reference._guard is not None
+    guard, many = reference._guard, PROMPTS * 4
+    turns: list[str] = []
+
+    def idle(_room_tokens: int) -> None:
+        turns.append("idle")
+
+    def busy(room_tokens: int) -> None:
+        turns.append("busy")
+        guard.score(many, room_tokens)
+
+    (alone,) = guard.score_giving_way([LONG], idle)
+    (beside,) = guard.score_giving_way([LONG], busy)
+    assert turns.count("busy") < turns.count("idle")
+    assert UNCALIBRATED.score(beside) == pytest.approx(UNCALIBRATED.score(alone), abs=1e-3)
+
+
+async def test_a_long_call_that_is_given_up_ends_between_its_slices(
+    reference: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would read the rest, and others wait."""
+    prompts, gaps = 2000, 0
+    give_way = reference._give_way
+
+    def counted(call: _Call, room_tokens: int) -> None:
+        nonlocal gaps
+        gaps += 1
+        give_way(call, room_tokens)
+
+    monkeypatch.setattr(reference, "_give_way", counted)
+    given_up = asyncio.ensure_future(reference.score([LONG] * prompts))
+    await reference.score(PROMPTS[:1])
+    given_up.cancel()
+    await asyncio.gather(given_up, return_exceptions=True)
+    assert len(await reference.score([LONG])) == 1
+    assert gaps < prompts
 
 
 def test_long_and_short_prompts_of_one_call_keep_their_order(reference: LlamaCppEngine) -> None:
