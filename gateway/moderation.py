@@ -25,14 +25,17 @@ from gateway.metrics import Metrics
 from gateway.settings import History, Settings
 from guard.calibration import Decision
 from guard.manifest import GuardManifest
-from guard.prompt import Role, Turn
+from guard.prompt import MAX_EARLIER_TURNS, Role, Turn
 from guard.verdict import Verdict
 
 _log = structlog.stdlib.get_logger(__name__)
 _Result = TypeVar("_Result")
 
 MAX_REDACTION_ROUNDS: Final = 4
-"""How often the turns after a dropped one are judged again without it; then all that are off topic go at once."""
+"""How often the turns after a dropped one are judged again without it; then all that are left before the last go."""
+
+MESSAGES_A_TEXT: Final = 4
+"""So many messages may come for each text that may be judged: answers, tools' results, and empty ones."""
 
 _SEVERITY: Final = {Decision.ALLOW: 0, Decision.FLAG: 1, Decision.BLOCK: 2}
 
@@ -97,7 +100,7 @@ class _Exchange:
         found: list[Text] = []
         for run in self.runs:
             found.extend(Text(context, form) for form in run.forms)
-            context = (*context, run.turn)
+            context = _after(context, (run,))
         return found
 
 
@@ -189,6 +192,7 @@ class Moderator:
         return Edit(system=self._settings.system_text if replaces else None)
 
     async def _decide(self, conversation: Conversation) -> Outcome:
+        self._check_length(conversation)
         self._check_denied(conversation)
         exchanges = _exchanges(conversation.messages, self._settings, self._answers)
         extra = self._channel_texts(conversation, exchanges)
@@ -207,9 +211,9 @@ class Moderator:
             return None
         last = exchanges[-1].runs[-1]
         # With a prefill, a schema or a bias on single tokens the words are the client's.
-        forced = any(use.channel is Channel.FORMAT for use in conversation.channels)
+        forced = any(use.channel in {Channel.FORMAT, Channel.PREFILL} for use in conversation.channels)
         forced = forced or last.role is Role.ASSISTANT or bool(conversation.body.get("logit_bias"))
-        return None if forced or outcome.score is None else last.turn.text
+        return None if forced or outcome.score is None else last.turn.text or None
 
     def _outcome(self, verdicts: Sequence[Verdict], dropped: frozenset[int]) -> Outcome:
         edit = dataclasses.replace(self._own_system(), drop=dropped)
@@ -241,7 +245,7 @@ class Moderator:
 
     def _channel_texts(self, conversation: Conversation, exchanges: Sequence[_Exchange]) -> list[Text]:
         """System texts stand alone; schemas, tools and the rest are read as what comes after the conversation."""
-        context = tuple(run.turn for exchange in exchanges for run in exchange.runs)
+        context = _after((), [run for exchange in exchanges for run in exchange.runs])
         return [
             Text(() if use.channel is Channel.SYSTEM else context, text)
             for use in conversation.channels
@@ -249,6 +253,12 @@ class Moderator:
             for text in use.texts
             if text
         ]
+
+    def _check_length(self, conversation: Conversation) -> None:
+        """Messages without text are no texts to judge, but work all the same."""
+        most = MESSAGES_A_TEXT * self._settings.max_judged_texts
+        if len(conversation.messages) > most:
+            raise TooLongError(f"{len(conversation.messages)} messages, this gateway reads {most} at the most")
 
     def _check_bounds(self, texts: Sequence[Text]) -> None:
         size = sum(len(text.text.encode()) for text in texts)
@@ -270,7 +280,7 @@ class Moderator:
         if not exchanges:
             return [], frozenset()
         if self._settings.history is History.IGNORE:
-            context = tuple(run.turn for exchange in exchanges[:-1] for run in exchange.runs)
+            context = _after((), [run for exchange in exchanges[:-1] for run in exchange.runs])
             return await self._judge.verdicts(exchanges[-1].texts(context)), frozenset()
         kept: list[_Exchange] = []
         dropped: frozenset[int] = frozenset()
@@ -287,19 +297,25 @@ class Moderator:
             dropped |= rest[strays[0]].positions
             kept += rest[: strays[0]]
             rest = rest[strays[0] + 1 :]
-        kept += [exchange for index, exchange in enumerate(rest[:-1]) if index not in strays]
-        dropped = dropped.union(*(rest[index].positions for index in strays))
+        # What follows the first of those that are left was only judged after it, so it goes with it.
+        kept += rest[: strays[0]]
+        dropped = dropped.union(*(exchange.positions for exchange in rest[strays[0] : -1]))
         return (await self._judge_in_order(kept, rest[-1:]))[0], dropped
 
     async def _judge_in_order(self, kept: Sequence[_Exchange], rest: Sequence[_Exchange]) -> list[list[Verdict]]:
         """The verdicts on each exchange of ``rest``, each after ``kept`` and those before it."""
-        context = tuple(run.turn for exchange in kept for run in exchange.runs)
+        context = _after((), [run for exchange in kept for run in exchange.runs])
         texts: list[list[Text]] = []
         for exchange in rest:
             texts.append(exchange.texts(context))
-            context = (*context, *(run.turn for run in exchange.runs))
+            context = _after(context, exchange.runs)
         verdicts = iter(await self._judge.verdicts([text for group in texts for text in group]))
         return [[next(verdicts) for _ in group] for group in texts]
+
+
+def _after(context: tuple[Turn, ...], runs: Sequence[_Run]) -> tuple[Turn, ...]:
+    """The context after more turns; of more than are read, the last."""
+    return (*context, *(run.turn for run in runs[-MAX_EARLIER_TURNS:]))[-MAX_EARLIER_TURNS:]
 
 
 def _exchanges(messages: Sequence[Message], settings: Settings, answers: AnswerMemory) -> list[_Exchange]:

@@ -17,6 +17,7 @@ from gateway.conversation import Conversation
 from gateway.dialects import load_dialect
 from gateway.dialects.base import Dialect
 from gateway.errors import (
+    BadRequestError,
     GatewayError,
     ManagementDeniedError,
     NotImplementedHereError,
@@ -140,8 +141,9 @@ class _Exchange:
             body = dialect.read(raw, zstd=self._route.zstd)
             return body, dialect.parse(body, self._route.path)
 
-        # Megabytes of images would hold up everybody else's streams.
-        return work() if len(raw.data) < THREAD_FROM_BYTES else await to_thread.run_sync(work)
+        # Megabytes of images would hold up everybody else's streams, and a hundred bytes of zstd can be as many.
+        quick = len(raw.data) < THREAD_FROM_BYTES and not raw.content_encoding
+        return work() if quick else await to_thread.run_sync(work)
 
     async def _moderate(self, conversation: Conversation) -> Outcome:
         started = time.monotonic()
@@ -180,6 +182,8 @@ class _Exchange:
         await upstream.relay(response, send, self._headers)
 
     async def _raw_body(self) -> RawBody:
+        if sum(name == b"content-type" for name, _ in self._scope["headers"]) > 1:
+            raise BadRequestError("the request has more than one content type")
         data = await self._client.body(self._services.settings.max_body_bytes)
         return RawBody(
             data,

@@ -26,13 +26,19 @@ _ALWAYS: Final = str.maketrans(
     | {chr(0x1F150 + i): chr(ord("a") + i) for i in range(26)}
     # Tag characters carry hidden ASCII: make it visible, so that it is judged.
     | {chr(0xE0000 + i): chr(i) for i in range(0x20, 0x7F)}
-    # SentencePiece's own mark for a space.
-    | {"\u2581": " "}
+    # SentencePiece's own mark for a space, and the empty Braille cell.
+    | {"\u2581": " ", "\u2800": " "}
 )
 _LEET: Final = str.maketrans("0134578@$", "oieastbas")
 
 _ASCII_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _WORD: Final = re.compile(r"[^\W\d_]+")
+# Invisible though they count as letters or marks (Default_Ignorable_Code_Point less the format characters).
+_IGNORABLE: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+# Marks that strike a letter through or ring it; behind an operator they make another (the negation of an equals sign).
+_OVERLAYS: Final = re.compile("(?<=[\\w\\s.,!?])[\u0334-\u0338\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f]+")
 _STACKED_MARKS: Final = re.compile(r"([^\W\d_])[\u0300-\u036f]{2,}")
 _SPACED_LETTERS: Final = re.compile(r"(?<![^\W_])(?:[^\W\d_]([ .\-_*|/]))(?:[^\W\d_]\1){2,}[^\W\d_](?![^\W_])")
 _WIDE_GAP: Final = re.compile(r"[ \t]{2,}")
@@ -48,6 +54,9 @@ _ENTITY: Final = re.compile(r"&#(?:x([0-9a-fA-F]{1,6})|(\d{1,7}));")
 _CONTROL_OPENER: Final = re.compile(r"<(?=\S)|\[(?=[A-Za-z/|])")
 _BLANKS: Final = re.compile(r"[^\S\n]+")
 _LINES: Final = re.compile(r" ?\n[ \n]*")
+
+MAX_MARKS: Final = 8
+"""Combining marks in a row; no language stacks as many."""
 
 MAX_DECODING_ROUNDS: Final = 3
 """How often a decoded text is searched for further encoded text."""
@@ -82,17 +91,28 @@ def _fold(text: str) -> str:
 
 
 def _fold_unicode(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text.translate(_ALWAYS))
+    text = unicodedata.normalize("NFKC", _without_heaps(text.translate(_ALWAYS)))
     text = "".join(_visible(character) for character in text)
-    text = unicodedata.normalize("NFC", _STACKED_MARKS.sub(r"\1", unicodedata.normalize("NFD", text)))
-    return _fold_homoglyphs(text)
+    text = _OVERLAYS.sub("", _STACKED_MARKS.sub(r"\1", unicodedata.normalize("NFD", text)))
+    return _fold_homoglyphs(unicodedata.normalize("NFC", text))
+
+
+def _without_heaps(text: str) -> str:
+    """The text with at most :data:`MAX_MARKS` combining marks in a row: putting them in order takes their square."""
+    kept: list[str] = []
+    marks = 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks <= MAX_MARKS:
+            kept.append(character)
+    return "".join(kept)
 
 
 def _visible(character: str) -> str:
     if character in "\n\t":
         return character
     category = unicodedata.category(character)
-    if category == "Cf" or "\ufe00" <= character <= "\ufe0f":
+    if category == "Cf" or _IGNORABLE.match(character):
         return ""
     return " " if category in {"Cc", "Zl", "Zp", "Co", "Cn"} else character
 
@@ -176,7 +196,11 @@ def _read_base64(match: re.Match[str]) -> str:
         data = base64.b64decode(run + "=" * (-len(run) % 4), validate=True)
     except binascii.Error:
         return match.group()
-    return _readable(data, match.group())
+    decoded = _readable(data, "")
+    # Mixed-case words may be base64, too, and what is decoded takes their place: it must be words itself, or base64 of
+    # words. Random bytes are hardly ever letters of one case with spaces between.
+    inner = _BASE64.sub(_read_base64, decoded)
+    return inner if decoded and (inner != decoded or _are_words(decoded)) else match.group()
 
 
 def _readable(data: bytes, otherwise: str) -> str:
@@ -187,3 +211,15 @@ def _readable(data: bytes, otherwise: str) -> str:
         return otherwise
     plain = sum(character.isalnum() or character in " \n.,:;!?'\"-()/" for character in decoded)
     return f" {decoded} " if decoded and plain >= 0.9 * len(decoded) else otherwise
+
+
+def _are_words(text: str) -> bool:
+    foreign = sum(character.isalpha() and not character.isascii() for character in text)
+    spaces = sum(character.isspace() for character in text)
+    lower, upper = sum(map(str.islower, text)), sum(map(str.isupper, text))
+    one_case = max(lower, upper) + spaces >= _WORDLIKE * len(text)
+    return foreign * 2 > len(text) or (one_case and spaces * _LONGEST_WORD >= len(text))
+
+
+_WORDLIKE: Final = 0.7
+_LONGEST_WORD: Final = 12

@@ -16,10 +16,14 @@ from guard.normalise import normalise
 from guard.windows import clip_utf8, split_windows
 
 PROMPT_VERSION: Final = 1
-"""Raised whenever a rendered text or the normalisation changes: a guard trained on another version is refused."""
+"""Raised whenever texts that a guard learns from are rendered otherwise: a guard trained on another version is refused.
+Undoing one more disguise, which none of them has, does not raise it."""
 
 MAX_CONTEXT_TURNS: Final = 6
 """Earlier turns that are read before the last one."""
+
+MAX_EARLIER_TURNS: Final = 4 * MAX_CONTEXT_TURNS
+"""Of which those are taken: neighbours of one side are joined first."""
 
 MAX_CONTEXT_USER_BYTES: Final = 300
 MAX_CONTEXT_ASSISTANT_BYTES: Final = 160
@@ -86,7 +90,7 @@ def render_prompts(turns: Sequence[Turn], template: PromptTemplate) -> list[str]
 def _context(earlier: Sequence[Turn]) -> list[str]:
     """The bounded window of earlier turns, strictly user, assistant, user, assistant."""
     merged: list[Turn] = []
-    for turn in earlier[-4 * MAX_CONTEXT_TURNS :]:
+    for turn in earlier[-MAX_EARLIER_TURNS:]:
         if merged and merged[-1].role is turn.role:
             merged[-1] = Turn(turn.role, f"{merged[-1].text}\n{turn.text}")
         else:

@@ -173,3 +173,11 @@ async def test_errors_have_the_shape_of_ollamas(gateway: Gateway) -> None:
             assert got.content == b"".join(pieces(expected, case["path"]))
         else:
             assert isinstance(got.json()["error"], str)
+
+
+async def test_two_content_types_are_one_too_many(gateway: Gateway) -> None:
+    """Two servers could choose differently, and read a form where we read JSON."""
+    headers = [("content-type", "application/json"), ("content-type", "multipart/form-data; boundary=b")]
+    answer = await gateway.client.post("/api/generate", content=json.dumps(ON_TOPIC), headers=headers)
+    assert answer.status_code == 400
+    assert gateway.upstream.requests == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 
 import pytest
 import zstandard
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import BadRequestError, BodyTooLargeError, UnsupportedMediaError
-from gateway.intake import MAX_DEPTH, KeyRules, RawBody, decoded, read_object, strings
+from gateway.intake import MAX_DEPTH, MAX_VALUES, KeyRules, RawBody, decoded, read_object, strings
 
 RULES = KeyRules(known=frozenset({"prompt", "messages", "content", "role", "kind"}), free=frozenset({"options"}))
 
@@ -91,6 +92,20 @@ def test_brackets_within_strings_are_no_depth() -> None:
     """Also behind escaped quotes."""
     text = '\\"' + "[" * 1000
     assert read_object(json.dumps({"prompt": text}).encode(), RULES) == {"prompt": text}
+
+
+def test_an_unfinished_string_of_quotes_is_read_once() -> None:
+    """Not anew from each escaped quote; a generous bound, to catch squares only."""
+    started = time.process_time()
+    with pytest.raises(BadRequestError):
+        read_object(b'{"prompt":"' + b'\\"' * 200_000, RULES)
+    assert time.process_time() - started < 2.0
+
+
+def test_a_body_of_very_many_values_is_refused() -> None:
+    """A hundred bytes of zstd can hold a million."""
+    with pytest.raises(BadRequestError, match=f"more than {MAX_VALUES} objects and arrays"):
+        read_object(b'{"prompt":[' + b"[]," * MAX_VALUES + b"0]}", RULES)
 
 
 JSON = st.recursive(

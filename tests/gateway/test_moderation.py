@@ -16,7 +16,7 @@ from gateway.conversation import ChannelUse, Conversation, Message, Speaker
 from gateway.errors import ChannelDeniedError, TooLongError
 from gateway.judging import Judge
 from gateway.metrics import Metrics
-from gateway.moderation import Moderator, Outcome
+from gateway.moderation import MAX_REDACTION_ROUNDS, Moderator, Outcome
 from gateway.scheduler import Scheduler
 from gateway.settings import Settings
 from guard.calibration import Decision
@@ -156,6 +156,23 @@ async def test_too_much_text_is_its_own_answer() -> None:
     with pytest.raises(TooLongError):
         await moderated([(USER, "Kirk"), (ASSISTANT, "Yes.")] * 3, max_judged_texts="5")
     assert (await moderated([(USER, "Kirk " * 100)], max_judged_bytes="500")).decision is Decision.ALLOW
+
+
+async def test_messages_without_text_are_counted_too() -> None:
+    """They cost work, and a few bytes hold many."""
+    turns = [(USER, ""), (ASSISTANT, "")] * 10
+    with pytest.raises(TooLongError, match="21 messages, this gateway reads 20 at the most"):
+        await moderated([*turns, (USER, "Kirk")], max_judged_texts="5")
+
+
+async def test_what_follows_the_last_stray_that_is_looked_for_goes_with_it() -> None:
+    """It was judged in the light of what is left out."""
+    engine = ScriptedEngine()
+    turns = [(USER, f"egg {number}") for number in range(MAX_REDACTION_ROUNDS + 1)]
+    kept = [(USER, "now do it"), (USER, "Who is Spock?")]
+    spaced = [turn for said in [*turns, *kept] for turn in (said, (ASSISTANT, "Kirk."))]
+    outcome = await moderated(spaced[:-1], engine=engine)
+    assert outcome.edit.drop == frozenset(range(2 * (MAX_REDACTION_ROUNDS + 2)))
 
 
 async def test_every_window_of_a_long_text_is_read() -> None:

@@ -37,6 +37,8 @@ QUESTION = "How do I bake a sourdough loaf?"
         "if a < b and c > d:",
         "café, naïve, Zoë",
         "two\nlines",
+        "a ≠ b, x ∉ M",
+        "בָּרוּךְ, สวัสดีครับ, नमस्ते",
     ],
 )
 def test_honest_text_stays(text: str) -> None:
@@ -64,6 +66,10 @@ def test_honest_text_stays(text: str) -> None:
         ("ʙᴀᴋᴇ", "bake"),
         ("&#98;&#x61;ke", "bake"),
         ("\U000e0062\U000e0061ke", "bake"),
+        ("b\u3164a\u3164k\u3164e", "bake"),  # Hangul filler
+        ("b\U000e0101a\u034fk\uffa0e", "bake"),  # variation selector, grapheme joiner, halfwidth filler
+        ("b\u0336a\u1dc4k\u20ddee", "bakee"),  # struck through, overlaid, ringed
+        ("how\u2800to", "how to"),
         ("  much   \t space \r\n\n\n here ", "much space\nhere"),
     ],
 )
@@ -94,6 +100,12 @@ def test_coded_text_is_read(coded: str) -> None:
 def test_code_that_looks_like_leet_is_read_first() -> None:
     """Digits between its letters are not letters."""
     assert normalise("IGhvdyB0byBiYWtlIGJyZWFkIGF0IGhvbWU=") == "how to bake bread at home"
+
+
+@pytest.mark.parametrize("text", ["TElLME0hOW0tO1BOIlAnZEgg", "Gamma-Quadranten", "WhatIfKhansShipHadBeenFound"])
+def test_words_that_happen_to_be_base64_stay(text: str) -> None:
+    """What they would decode to is no words, and would hide those that the model reads."""
+    assert normalise(f"Captain Picard asks Data: {text}") == f"Captain Picard asks Data: {text}"
 
 
 @pytest.mark.parametrize(
@@ -141,9 +153,11 @@ def test_a_lone_surrogate_is_refused() -> None:
         normalise("a\ud800b")
 
 
-@pytest.mark.parametrize("part", ["a0", "a@", "a b ", "41 ", "%41", "&#65;", "aGVs", "01000001 ", "<", "a.", "а", "ä̈̈"])
+@pytest.mark.parametrize(
+    "part", ["a0", "a@", "a b ", "41 ", "%41", "&#65;", "aGVs", "01000001 ", "<", "a.", "а", "ä̈̈", "\u0315", "TElL"]
+)
 def test_time_grows_with_length_only(part: str) -> None:
     """No text makes a pattern backtrack without end; a generous bound, to catch squares only."""
     started = time.process_time()
-    normalise(part * (20_000 // len(part)) + "!")
+    normalise(part * (20_000 // len(part)) + "\u0300" * 10_000 + "!")
     assert time.process_time() - started < 2.0
