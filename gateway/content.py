@@ -121,10 +121,3 @@ def schema_text(value: object) -> tuple[str, ...]:
     """Every string of a schema or a list of tools as one text, less the words that every schema has."""
     text = "\n".join(item for item in strings(value) if item.strip() and item not in _SCHEMA_WORDS)
     return (text,) if text else ()
-
-
-def schema_use(channel: Channel, body: JsonObject, key: str) -> Iterable[ChannelUse]:
-    """The use of ``channel`` by a schema, a grammar or tools at ``key``; none without text of the client's."""
-    value = body.get(key)
-    text = schema_text(value)
-    return (ChannelUse(channel, key, text),) if text else ()

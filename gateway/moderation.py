@@ -37,6 +37,9 @@ MAX_REDACTION_ROUNDS: Final = 4
 MESSAGES_A_TEXT: Final = 4
 """So many messages may come for each text that may be judged: answers, tools' results, and empty ones."""
 
+_ALONE: Final = frozenset({Channel.SYSTEM, Channel.RAW})
+"""A server answers each of several raw prompts by itself."""
+
 _SEVERITY: Final = {Decision.ALLOW: 0, Decision.FLAG: 1, Decision.BLOCK: 2}
 
 
@@ -244,10 +247,10 @@ class Moderator:
             raise ChannelDeniedError(f"{where} is not let through by this gateway (setting {setting_name(channel)})")
 
     def _channel_texts(self, conversation: Conversation, exchanges: Sequence[_Exchange]) -> list[Text]:
-        """System texts stand alone; schemas, tools and the rest are read as what comes after the conversation."""
+        """System texts and raw prompts stand alone; schemas, tools and the rest are read as what comes after turns."""
         context = _after((), [run for exchange in exchanges for run in exchange.runs])
         return [
-            Text(() if use.channel is Channel.SYSTEM else context, text)
+            Text(() if use.channel in _ALONE else context, text)
             for use in conversation.channels
             if self._policy(use.channel) is Policy.JUDGE
             for text in use.texts

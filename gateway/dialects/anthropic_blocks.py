@@ -9,6 +9,7 @@ from typing import Final
 from gateway.channels import Channel
 from gateway.content import all_text, string
 from gateway.conversation import ChannelUse
+from gateway.dialects.openai_content import told_beside
 from gateway.errors import BadRequestError
 from gateway.intake import JsonObject
 
@@ -50,6 +51,24 @@ def read_content(value: object, where: str) -> BlockTexts:
     return found
 
 
+def check_is_read(value: object, where: str) -> None:
+    """Check that upstreams make a message of a content: of one without anything they read they make none.
+
+    What stands before and after such a message is one turn to the model, and would be two to us.
+
+    Args:
+        value: of the key ``content``, as :func:`read_content` takes it.
+        where: the content is, for error messages.
+
+    Raises:
+        BadRequestError: if they do not.
+    """
+    if isinstance(value, str):
+        return
+    if not any(_is_read(block) for block, _ in _blocks(value, where)):
+        raise BadRequestError(f"{where} has nothing to read, wanted text, an image, or the use or result of a tool")
+
+
 def text_blocks(value: object, where: str) -> tuple[str, ...]:
     """The texts of content that may have no other blocks than those of type ``text``.
 
@@ -60,6 +79,11 @@ def text_blocks(value: object, where: str) -> tuple[str, ...]:
     if found.results or found.uses:
         raise BadRequestError(f"{where} has the wrong type, wanted a string or text blocks")
     return tuple(found.own)
+
+
+def _is_read(block: JsonObject) -> bool:
+    kind = block.get("type")
+    return kind in _READ_TYPES and not (kind in {"text", "thinking"} and not block.get(str(kind)))
 
 
 def _blocks(value: object, where: str) -> Iterable[tuple[JsonObject, str]]:
@@ -87,18 +111,22 @@ def _thinking(block: JsonObject, where: str, found: BlockTexts) -> None:
 
 def _tool_use(block: JsonObject, where: str, found: BlockTexts) -> None:
     name = string(block, "name", f"{where}.name")
-    found.own += [part for part in (name, *all_text(block.get("input"))) if part]
+    beside = told_beside(block, {"name", "input", *_SILENT}, where)
+    found.own += [part for part in (name, *all_text(block.get("input")), *beside) if part]
 
 
 def _tool_result(block: JsonObject, where: str, found: BlockTexts) -> None:
     inner = read_content(block.get("content"), f"{where}.content")
-    found.results += [tuple(inner.own), *inner.results]
+    beside = told_beside(block, {"content", *_SILENT}, where)
+    found.results += [(*inner.own, *beside), *inner.results]
     found.uses += inner.uses
 
 
-def _search_result(block: JsonObject, where: str, found: BlockTexts) -> None:  # noqa: ARG001 -- as the others
+def _search_result(block: JsonObject, where: str, found: BlockTexts) -> None:
     """What a search found, at any depth: titles and addresses are text to a model as well."""
-    found.results.append(all_text({key: value for key, value in block.items() if key not in _IDS}))
+    result = all_text({key: value for key, value in block.items() if key not in {*_SILENT, "tool_use_id"}})
+    ids = told_beside({"tool_use_id": block.get("tool_use_id")}, (), where)
+    found.results.append((*result, *ids))
 
 
 def _document(block: JsonObject, where: str, found: BlockTexts) -> None:
@@ -125,7 +153,11 @@ def _unknown(block: JsonObject, where: str, found: BlockTexts) -> None:  # noqa:
     found.uses.append(ChannelUse(Channel.TOKEN_PROMPT, where))
 
 
-_IDS: Final = frozenset({"type", "tool_use_id", "cache_control"})
+_SILENT: Final = frozenset({"type", "cache_control", "caller"})
+"""Keys of blocks whose words are the API's own."""
+
+_READ_TYPES: Final = frozenset({"text", "image", "thinking", "tool_use", "tool_result"})
+"""Of which both upstreams make something."""
 
 _READERS: Final[Mapping[str, Callable[[JsonObject, str, BlockTexts], None]]] = {
     "text": _text,

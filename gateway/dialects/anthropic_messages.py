@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import ClassVar, Final
 
 from gateway.channels import Channel
-from gateway.content import FREE_KEYS, all_text, array, dropped, flag, objects, schema_text, schema_use, string
+from gateway.content import FREE_KEYS, all_text, array, dropped, flag, objects, string
 from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp, joined_forms
-from gateway.dialects.anthropic_blocks import BlockTexts, read_content, text_blocks
+from gateway.dialects.anthropic_blocks import BlockTexts, check_is_read, read_content, text_blocks
 from gateway.dialects.base import Dialect, Flavour
 from gateway.dialects.json_body import JsonBody
-from gateway.dialects.llama_fields import template_kwargs_use
+from gateway.dialects.llama_fields import spelt_use, template_kwargs_use
 from gateway.errors import BadRequestError
 from gateway.framing import compact_json, sse_frame
 from gateway.intake import JsonObject, KeyRules
@@ -47,12 +47,12 @@ class AnthropicMessages(JsonBody):
     def parse(self, body: JsonObject, path: str) -> Conversation:  # noqa: ARG002 -- one route
         """See :meth:`gateway.dialects.base.Dialect.parse`."""
         items = objects(body, "messages")
-        read = [read_content(item.get("content"), f"messages[{index}].content") for index, item in enumerate(items)]
+        read = [_read(item, f"messages[{index}].content") for index, item in enumerate(items)]
         schemas = _schemas(body)
         channels = (
             *_system_use(body, items, read),
             *(use for texts in read for use in texts.uses),
-            *schema_use(Channel.TOOLS, body, "tools"),
+            *spelt_use(Channel.TOOLS, body.get("tools"), "tools"),
             *_format_use(schemas),
             *template_kwargs_use(body),
         )
@@ -124,6 +124,13 @@ def dialect(flavour: Flavour) -> Dialect:
     return AnthropicMessages(flavour)
 
 
+def _read(item: JsonObject, where: str) -> BlockTexts:
+    content = item.get("content")
+    texts = read_content(content, where)
+    check_is_read(content, where)
+    return texts
+
+
 def _messages(items: list[JsonObject], read: list[BlockTexts]) -> Iterable[Message]:
     """Each message, after the results of tools in it: Ollama makes messages before it of those."""
     for index, (item, texts) in enumerate(zip(items, read, strict=True)):
@@ -176,8 +183,8 @@ def _schemas(body: JsonObject) -> list[JsonObject]:
 
 def _format_use(schemas: list[JsonObject]) -> Iterable[ChannelUse]:
     for schema in schemas:
-        if text := schema_text({key: value for key, value in schema.items() if key != "type"}):
-            yield ChannelUse(Channel.FORMAT, "output_config", text)
+        words = {key: value for key, value in schema.items() if key != "type"}
+        yield from spelt_use(Channel.FORMAT, words, "output_config")
 
 
 def _event(name: str, **fields: object) -> bytes:

@@ -7,7 +7,7 @@ from gateway.conversation import Conversation, Message, Speaker
 from gateway.dialects.base import Dialect, Flavour
 from gateway.dialects.llama_fields import wants_grammar
 from gateway.dialects.llama_native import LlamaNative, native_uses
-from gateway.dialects.prompt_forms import opaque_prompt_uses, raw_prompt_use, read_prompts
+from gateway.dialects.prompt_forms import opaque_prompt_uses, raw_prompt_use, read_asked_prompts
 from gateway.intake import JsonObject
 
 
@@ -16,7 +16,7 @@ class LlamaCompletion(LlamaNative):
 
     def parse(self, body: JsonObject, path: str) -> Conversation:  # noqa: ARG002 -- both routes are one
         """See :meth:`gateway.dialects.base.Dialect.parse`."""
-        prompts = read_prompts(body.get("prompt"), "prompt")
+        prompts = read_asked_prompts(body.get("prompt"), "prompt")
         return Conversation(
             body=body,
             model=string(body, "model"),

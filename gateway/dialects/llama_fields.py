@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from gateway.channels import Channel
-from gateway.content import schema_use, text_use
+from gateway.content import schema_text, string, text_use
 from gateway.conversation import ChannelUse, Stamp
+from gateway.dialects.forced_text import grammar_text, pattern_texts
 from gateway.errors import BadRequestError
 from gateway.intake import JsonObject
 
@@ -29,10 +30,22 @@ FORCING_KEYS: Final = frozenset({*_FORCED_KEYS, "grammar", "json_schema", "chat_
 
 def forced_uses(body: JsonObject) -> Iterable[ChannelUse]:
     """What makes the model write a given text: a grammar, a schema, and what is put into its mouth."""
-    yield from schema_use(Channel.FORMAT, body, "json_schema")
-    yield from schema_use(Channel.FORMAT, body, "grammar")
+    yield from spelt_use(Channel.FORMAT, body.get("json_schema"), "json_schema")
+    yield from _grammar_use(body)
     for key in _FORCED_KEYS:
         yield from text_use(Channel.PREFILL, body, key)
+
+
+def spelt_use(channel: Channel, schema: object, where: str) -> Iterable[ChannelUse]:
+    """The use of ``channel`` by a schema or by tools: their words, and what their patterns spell.
+
+    Args:
+        channel: which.
+        schema: any JSON value.
+        where: it stands, for error messages.
+    """
+    if texts := (*schema_text(schema), *pattern_texts(schema)):
+        yield ChannelUse(channel, where, texts)
 
 
 def wants_grammar(body: JsonObject) -> bool:
@@ -73,6 +86,17 @@ def timings(stamp: Stamp) -> JsonObject:
         "predicted_per_token_ms": milliseconds,
         "predicted_per_second": 1000 / milliseconds,
     }
+
+
+def _grammar_use(body: JsonObject) -> Iterable[ChannelUse]:
+    source = string(body, "grammar")
+    if not source:
+        return
+    forced = grammar_text(source)
+    if forced.token_ids:
+        yield ChannelUse(Channel.TOKEN_PROMPT, "grammar")
+    # Also without a text: it still decides what the model says, so its answer is not the model's own.
+    yield ChannelUse(Channel.FORMAT, "grammar", forced.texts)
 
 
 def _harmless(key: str, value: object) -> bool:

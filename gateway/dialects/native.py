@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from gateway.channels import Channel
-from gateway.content import FREE_KEYS, schema_use
+from gateway.content import FREE_KEYS
 from gateway.conversation import ChannelUse, Stamp
+from gateway.dialects.llama_fields import spelt_use
 from gateway.errors import BadRequestError
 from gateway.intake import JsonObject
 
@@ -48,7 +49,7 @@ def format_use(body: JsonObject) -> Iterable[ChannelUse]:
     """
     value = body.get("format")
     if isinstance(value, dict):
-        return schema_use(Channel.FORMAT, body, "format")
+        return spelt_use(Channel.FORMAT, value, "format")
     if value not in (None, "", "json"):
         raise BadRequestError('format is unusable, wanted "json" or a schema')
     return ()

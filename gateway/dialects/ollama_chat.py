@@ -1,4 +1,7 @@
-"""Ollama's ``/api/chat``."""
+"""Ollama's ``/api/chat``, which a llama-server serves as well: as OpenAI's chat, whose fields it reads there.
+
+Nobody tells us which of them is behind, so every request is read as both would: what Ollama ignores is judged too.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,14 @@ from collections.abc import Iterable, Iterator
 from typing import ClassVar, Final
 
 from gateway.channels import Channel
-from gateway.content import all_text, array, dropped, flag, objects, opaque_use, schema_use, string
+from gateway.content import array, dropped, flag, objects, string
 from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp, joined_forms
 from gateway.dialects.base import Dialect, Flavour
 from gateway.dialects.json_body import JsonBody
 from gateway.dialects.native import NATIVE_FREE_KEYS, NATIVE_KEYS, final_fields, format_use, wants_format
+from gateway.dialects.openai_content import told_beside
+from gateway.dialects.openai_fields import field_uses
+from gateway.dialects.openai_fields import wants_format as wants_openai_format
 from gateway.errors import BadRequestError
 from gateway.framing import compact_json, ndjson_line
 from gateway.intake import JsonObject, KeyRules
@@ -23,6 +29,11 @@ _SPEAKERS: Final = {
     "function": Speaker.TOOL,
 }
 _SYSTEM_ROLES: Final = frozenset({"system", "developer"})
+
+_TEXT_KEYS: Final = ("content", "thinking", "tool_name")
+
+_LOAD_KEYS: Final = frozenset({"model", "messages", "keep_alive", "stream", "options", "format", "think", "tools"})
+"""All that a request to load or unload a model has, in any client; other keys could bring a text from elsewhere."""
 
 
 class OllamaChat(JsonBody):
@@ -54,9 +65,8 @@ class OllamaChat(JsonBody):
         channels = (
             *([ChannelUse(Channel.SYSTEM, "messages", joined_forms(system))] if system else []),
             *_images(items),
-            *schema_use(Channel.TOOLS, body, "tools"),
             *format_use(body),
-            *opaque_use(Channel.DEBUG_RENDER, body, "_debug_render_only"),
+            *field_uses(body, {"messages", "format"}),
         )
         return Conversation(
             body=body,
@@ -64,8 +74,8 @@ class OllamaChat(JsonBody):
             messages=messages,
             channels=channels,
             stream=flag(body, "stream", default=True),
-            error_only=wants_format(body),
-            empty_load=not items and not channels,
+            error_only=wants_format(body) or wants_openai_format(body),
+            empty_load=not items and not channels and body.keys() <= _LOAD_KEYS,
         )
 
     def refusal(self, conversation: Conversation, text: str, stamp: Stamp) -> bytes:
@@ -105,17 +115,11 @@ def _message(item: JsonObject, role: str, index: int) -> Message:
 
 
 def _texts(item: JsonObject, index: int) -> tuple[str, ...]:
-    """All that a template may write of a message: also what it thought and the tools it called."""
+    """All that a template may write of a message: also what it thought, the tools it called, names and ids."""
     where = f"messages[{index}]"
-    content = string(item, "content", f"{where}.content")
-    texts = (content, string(item, "thinking", f"{where}.thinking"), string(item, "tool_name", f"{where}.tool_name"))
-    calls = [call.get("function") for call in objects(item, "tool_calls", f"{where}.tool_calls")]
-    return tuple(text for text in (*texts, *all_text(_called(calls))) if text)
-
-
-def _called(functions: list[object]) -> list[object]:
-    known = [function for function in functions if isinstance(function, dict)]
-    return [value for function in known for value in (function.get("name"), function.get("arguments"))]
+    texts = [string(item, key, f"{where}.{key}") for key in _TEXT_KEYS]
+    beside = told_beside(item, {"role", "images", *_TEXT_KEYS}, where)
+    return tuple(text for text in (*texts, *beside) if text)
 
 
 def _images(items: list[JsonObject]) -> Iterable[ChannelUse]:

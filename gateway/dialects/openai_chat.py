@@ -80,7 +80,7 @@ class OpenAiChat(JsonBody):
         return Conversation(
             body=body,
             model=string(body, "model"),
-            messages=tuple(item.message for item in read if item.speaker is not None and not _vanishes(body, item)),
+            messages=tuple(item.message for item in read if item.speaker is not None),
             channels=channels,
             stream=flag(body, "stream", default=False),
             error_only=wants_format(body),
@@ -144,12 +144,9 @@ def _speaker(item: JsonObject, index: int) -> Speaker | None:
 def _read(item: JsonObject, index: int) -> _Read:
     """All that a template may write of a message: also what it thought, the tools it called, and names."""
     where = f"messages[{index}]"
+    if item.get("content") == []:
+        # Ollama makes a message of each part, so its neighbours would be one turn to the model, and two to us.
+        raise BadRequestError(f"{where}.content is empty, wanted a string or at least one part")
     content = read_content(item, "content", where)
     texts = (*content.texts, *told_beside(item, {"role", "content"}, where))
     return _Read(_speaker(item, index), Content(texts, content.media), index)
-
-
-def _vanishes(body: JsonObject, read: _Read) -> bool:
-    """Whether Ollama makes no message of it, so that its neighbours become one turn: it makes one of each part."""
-    item = array(body, "messages")[read.position]
-    return isinstance(item, dict) and item.get("content") == [] and not read.content.texts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from gateway.channels import Channel
 from gateway.content import flag, string
@@ -22,10 +22,20 @@ from gateway.dialects.openai_answer import (
     whole_type,
 )
 from gateway.dialects.openai_fields import field_uses, openai_keys, wants_format
-from gateway.dialects.prompt_forms import Prompt, opaque_prompt_uses, raw_prompt_use, read_prompts
+from gateway.dialects.prompt_forms import (
+    Prompt,
+    opaque_prompt_uses,
+    prompt_count,
+    raw_prompt_use,
+    read_asked_prompts,
+)
+from gateway.errors import BadRequestError
 from gateway.framing import sse_frame
 from gateway.intake import JsonObject
 from gateway.styles import SSE
+
+MAX_ANSWERS: Final = 256
+"""To one request: each is a choice of the refusal, which a short body must not blow up."""
 
 
 class OpenAiCompletions(JsonBody):
@@ -48,8 +58,9 @@ class OpenAiCompletions(JsonBody):
         Ollama takes a single string and answers anything else with an error of its own.
         """
         check_stream_options(body)
-        choice_count(body)
-        prompts = read_prompts(body.get("prompt"), "prompt")
+        prompts = read_asked_prompts(body.get("prompt"), "prompt")
+        if _answer_count(body) > MAX_ANSWERS:
+            raise BadRequestError(f"prompt and n ask for too many answers, wanted {MAX_ANSWERS} at the most")
         channels = (
             *opaque_prompt_uses(prompts, "prompt"),
             *raw_prompt_use(prompts, "prompt"),
@@ -92,10 +103,7 @@ class OpenAiCompletions(JsonBody):
 
     def _indices(self, conversation: Conversation) -> range:
         """llama-server answers each prompt, and each as often as asked for; Ollama has one answer."""
-        if self._flavour is Flavour.OLLAMA:
-            return range(1)
-        prompts = read_prompts(conversation.body.get("prompt"), "prompt")
-        return range(max(1, len(prompts)) * choice_count(conversation.body))
+        return range(1 if self._flavour is Flavour.OLLAMA else _answer_count(conversation.body))
 
     def _choice(self, index: int, text: str, finish_reason: str | None) -> JsonObject:
         choice: JsonObject = {"text": text, "index": index, "finish_reason": finish_reason}
@@ -118,8 +126,22 @@ def dialect(flavour: Flavour) -> Dialect:
     return OpenAiCompletions(flavour)
 
 
+def _answer_count(body: JsonObject) -> int:
+    return max(1, prompt_count(body.get("prompt"))) * choice_count(body)
+
+
 def _suffix_use(body: JsonObject, prompts: Sequence[Prompt]) -> Iterable[ChannelUse]:
-    """The model fills in between, so a question may also be made of both ends."""
-    if suffix := string(body, "suffix"):
-        whole_texts = [prompt.text + suffix for prompt in prompts]
-        yield ChannelUse(Channel.SUFFIX, "suffix", tuple(dict.fromkeys((suffix, *whole_texts))))
+    """The model fills in between, so a question may also be made of both ends.
+
+    Only Ollama fills in, and it takes one prompt: the ends of several with one suffix would be copies of it.
+
+    Raises:
+        BadRequestError: if there are several prompts.
+    """
+    suffix = string(body, "suffix")
+    if not suffix:
+        return
+    if len(prompts) > 1:
+        raise BadRequestError("suffix does not go with several prompts, wanted one")
+    texts = (suffix, *(prompt.text + suffix for prompt in prompts))
+    yield ChannelUse(Channel.SUFFIX, "suffix", tuple(dict.fromkeys(texts)))

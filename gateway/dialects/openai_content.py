@@ -67,15 +67,27 @@ _WORDS: Final = CONTENT_KEYS | frozenset(
         "summary_text",
         "reasoning_text",
         "required",
+        "tool_use_id",
+        "is_error",
     }
 )
 """Names and values of the API itself, which say nothing about a topic."""
 
-_ID_KEYS: Final = frozenset({"id", "call_id", "tool_call_id"})
+_ID_KEYS: Final = frozenset({"id", "call_id", "tool_call_id", "tool_use_id"})
+
+_UUID: Final = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _ID: Final = re.compile(
-    r"(?=[^0-9]*[0-9])[A-Za-z0-9]{1,64}(?:[_.:-][A-Za-z0-9]{1,64})?|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    # A prefix of the APIs and clients, Mistral's nine characters, llama-server's 32, and plain counters.
+    r"(?:call|toolu|srvtoolu|mcptoolu|chatcmpl|chatcmpl-tool|fc|fco|msg|resp|rs|ws|item|run|pyd_ai)[_-]{1,2}"
+    rf"(?=[A-Za-z]*[0-9])(?P<tail>[0-9A-Za-z]{{1,40}}|[0-9a-f]{{1,64}}|{_UUID})"
+    r"|(?=[A-Za-z]*[0-9])(?:[0-9A-Za-z]{9}|(?P<alone>[0-9A-Za-z]{32}))"
+    rf"|{_UUID}"
+    r"|[A-Za-z]{0,2}[_-]?[0-9]{1,20}"
 )
-"""Some templates write the ids of calls into the prompt, so one without a digit or of several words is read as text."""
+"""Some templates write the ids of calls into the prompt, so one that a client made up itself is read as text."""
+
+_WORD: Final = re.compile(r"(?=[AEIOUY]|[A-Z]?[a-z]*[aeiouy])(?:[A-Z][a-z]+|[a-z]{2,})")
+"""A run of letters that may be a word; chance makes some of them too, but fewer."""
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -147,6 +159,9 @@ def told(value: object, key: str = "") -> Iterator[str]:
     """
     if isinstance(value, str):
         yield from _told_string(value, key)
+    elif isinstance(value, dict) and key == "arguments":
+        # Its names and ids are the caller's own.
+        yield from (text for text in strings(value) if text.strip())
     elif isinstance(value, dict):
         for name, inner in value.items():
             yield from (name,) if name.strip() and name not in _WORDS else ()
@@ -172,8 +187,17 @@ def told_beside(item: JsonObject, read: Iterable[str], where: str) -> tuple[str,
 def _told_string(text: str, key: str) -> Sequence[str]:
     if key == "arguments":
         return tuple(_decoded(text))
-    is_plain = text in _WORDS or not text.strip() or (key in _ID_KEYS and _ID.fullmatch(text))
+    is_plain = text in _WORDS or not text.strip() or (key in _ID_KEYS and _is_id(text))
     return () if is_plain else (text,)
+
+
+def _is_id(text: str) -> bool:
+    """Whether an id is one that chance made: it has a known form, and words are not most of a long one."""
+    form = _ID.fullmatch(text)
+    if form is None:
+        return False
+    chosen = form["tail"] or form["alone"] or ""
+    return len(chosen) <= 9 or 5 * sum(map(len, _WORD.findall(chosen))) <= 3 * len(chosen)
 
 
 def _decoded(arguments: str) -> Iterable[str]:

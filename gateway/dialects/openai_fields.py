@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from gateway.channels import Channel
-from gateway.content import FREE_KEYS, opaque_use, schema_text, schema_use, string
+from gateway.content import FREE_KEYS, opaque_use, schema_text, string
 from gateway.conversation import ChannelUse
-from gateway.dialects.llama_fields import FORCING_KEYS, forced_uses, template_kwargs_use, wants_grammar
+from gateway.dialects.forced_text import pattern_texts
+from gateway.dialects.llama_fields import FORCING_KEYS, forced_uses, spelt_use, template_kwargs_use, wants_grammar
 from gateway.dialects.openai_content import CONTENT_KEYS, told
 from gateway.errors import BadRequestError
 from gateway.intake import JsonObject, KeyRules
@@ -45,8 +46,8 @@ def field_uses(body: JsonObject, read: Iterable[str]) -> Iterable[ChannelUse]:
     Raises:
         BadRequestError: if a field that decides what the model sees has an unexpected type.
     """
-    yield from schema_use(Channel.TOOLS, body, "tools")
-    yield from schema_use(Channel.TOOLS, body, "functions")
+    yield from spelt_use(Channel.TOOLS, body.get("tools"), "tools")
+    yield from spelt_use(Channel.TOOLS, body.get("functions"), "functions")
     yield from _format_use(body)
     yield from forced_uses(body)
     yield from template_kwargs_use(body)
@@ -79,8 +80,10 @@ def is_schema(value: object, where: str) -> bool:
 
 
 def format_text(value: object) -> tuple[str, ...]:
-    """The text of a format, less its type."""
-    return schema_text({key: inner for key, inner in value.items() if key != "type"}) if isinstance(value, dict) else ()
+    """The texts of a format, less its type: its words, and what its patterns spell."""
+    if not isinstance(value, dict):
+        return ()
+    return (*schema_text({key: inner for key, inner in value.items() if key != "type"}), *pattern_texts(value))
 
 
 def _format_use(body: JsonObject) -> Iterable[ChannelUse]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from gateway.channels import Channel
 from gateway.content import array
 from gateway.conversation import ChannelUse
 from gateway.dialects.control_tokens import turn_pieces
 from gateway.errors import BadRequestError
+
+MAX_PROMPTS: Final = 256
+"""To answer in one request. Each costs verdicts and a choice of the refusal, and two bytes of the body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,28 @@ def read_prompts(value: object, where: str) -> list[Prompt]:
     if isinstance(value, list) and not any(_is_token_id(item) for item in value):
         return [_prompt(item, where) for item in value]
     return [_prompt(value, where)]
+
+
+def read_asked_prompts(value: object, where: str) -> list[Prompt]:
+    """Every prompt of a request that is answered in words, one answer each.
+
+    Args:
+        value: what the request has at ``where``.
+        where: the key, for error messages.
+
+    Raises:
+        BadRequestError: if there are too many, or there is something else in it.
+    """
+    if prompt_count(value) > MAX_PROMPTS:
+        raise BadRequestError(f"{where} has too many prompts, wanted {MAX_PROMPTS} at the most")
+    return read_prompts(value, where)
+
+
+def prompt_count(value: object) -> int:
+    """How many prompts :func:`read_prompts` reads."""
+    if value is None:
+        return 0
+    return len(value) if isinstance(value, list) and not any(_is_token_id(item) for item in value) else 1
 
 
 def opaque_prompt_uses(prompts: Sequence[Prompt], where: str) -> Iterable[ChannelUse]:

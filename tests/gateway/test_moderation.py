@@ -196,15 +196,16 @@ async def test_shadow_mode_leaves_nothing_out() -> None:
     assert (outcome.decision, outcome.reason, outcome.edit.drop) == (Decision.FLAG, "redacted", frozenset())
 
 
-@pytest.mark.parametrize(
-    ("text", "setting"),
-    [("egg", {"shadow": "true"}), ("Kirk " * 100, {"max_judged_bytes": "9", "fail_open": "too_long"})],
-)
-async def test_ones_own_system_text_takes_its_place_whatever_is_decided(text: str, setting: dict[str, str]) -> None:
+async def test_ones_own_system_text_takes_its_place_whatever_is_decided() -> None:
     """What is forwarded though it was not judged well still has no system text of the client's."""
-    use = (ChannelUse(Channel.SYSTEM, "system", ("egg",)),)
-    outcome = await moderated([(USER, text)], use, channel_system="replace", system_text="Be brief.", **setting)
-    assert (outcome.decision, outcome.edit.system) == (Decision.FLAG, "Be brief.")
+    use, own = (
+        (ChannelUse(Channel.SYSTEM, "system", ("egg",)),),
+        {"channel_system": "replace", "system_text": "Be brief."},
+    )
+    shadow = await moderated([(USER, "egg")], use, None, shadow="true", **own)
+    open_ = await moderated([(USER, "Kirk " * 100)], use, None, max_judged_bytes="9", fail_open="too_long", **own)
+    for outcome in (shadow, open_):
+        assert (outcome.decision, outcome.edit.system) == (Decision.FLAG, "Be brief.")
 
 
 async def test_fail_open_is_for_the_named_reason_only() -> None:

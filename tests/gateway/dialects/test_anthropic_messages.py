@@ -23,7 +23,7 @@ BOTH = pytest.mark.parametrize("api", ["ollama", "llama-server"])
 
 def parse(*content: Any, **body: Any) -> Conversation:
     """The conversation of one user message, or of ``messages``."""
-    given = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": list(content)}]}
+    given = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": list(content) or "Kirk"}]}
     return dialect(Flavour.OLLAMA).parse(given | body, "/v1/messages")
 
 
@@ -56,6 +56,10 @@ def test_a_tools_result_is_a_message_of_its_own() -> None:
         {"type": "tool_use", "id": "1", "name": "ask", "input": {"a": {"b": [OFF_TOPIC]}}},
         {"type": "tool_use", "id": "1", "name": "ask", "input": {OFF_TOPIC: 1}},
         {"type": "server_tool_use", "id": "1", "name": "web_search", "input": {"query": OFF_TOPIC}},
+        {"type": "tool_use", "id": OFF_TOPIC, "name": "ask", "input": {}},
+        {"type": "tool_result", "tool_use_id": OFF_TOPIC, "content": "hit"},
+        {"type": "tool_result", "tool_use_id": "HowDoIBoilAneggInAPan_StepByStep1", "content": "hit"},
+        {"type": "web_search_tool_result", "tool_use_id": OFF_TOPIC, "content": []},
         {"type": "tool_result", "tool_use_id": "1", "content": OFF_TOPIC},
         {"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text", "text": OFF_TOPIC}]},
         {"type": "web_search_tool_result", "tool_use_id": "1", "content": [{"title": OFF_TOPIC, "url": "u"}]},
@@ -72,6 +76,22 @@ async def test_text_in_any_block_is_judged(gateway: Gateway, block: dict[str, An
     got = await gateway.post("/v1/messages", body)
     assert got.headers["x-guard-reason"] == "off_topic"
     assert gateway.upstream.requests == []
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        [{"type": "text", "text": "Kirk"}, {"type": "redacted_thinking", "data": "x"}],
+        [{"type": "thinking", "thinking": "Kirk"}],
+        [{"type": "tool_use", "id": "toolu_01A09q90qw90lq917835lq9", "name": "hail", "input": {}}],
+        [{"type": "tool_result", "tool_use_id": "toolu_01A09q90qw90lq917835lq9"}],
+    ],
+)
+def test_a_message_that_upstreams_read_is_a_turn(blocks: list[Any]) -> None:
+    """Its ids are not told, where they say nothing."""
+    [*others, last] = parse(*blocks).messages
+    assert others == []
+    assert "toolu" not in "".join(last.parts)
 
 
 @pytest.mark.parametrize(
@@ -133,13 +153,19 @@ def test_what_llama_server_hands_to_the_template_is_read() -> None:
         {"messages": "Kirk"},
         {"system": 1},
         {"system": [{"type": "image", "source": {}}]},
+        {"messages": [{"role": "assistant"}]},
+        {"messages": [{"role": "user", "content": None}]},
+        {"messages": [{"role": "user", "content": []}]},
+        {"messages": [{"role": "assistant", "content": [{"type": "text", "text": ""}]}]},
+        {"messages": [{"role": "user", "content": [{"type": "search_result", "title": "Kirk"}]}]},
+        {"messages": [{"role": "user", "content": [{"type": "redacted_thinking", "data": "x"}]}]},
         {"output_config": "x"},
         {"output_format": "x"},
         {"chat_template_kwargs": []},
     ],
 )
 def test_another_type_is_refused(body: dict[str, Any]) -> None:
-    """Never skipped."""
+    """Never skipped; nor is a message that an upstream leaves out, so that its neighbours are one turn there."""
     with pytest.raises(BadRequestError):
         parse(**body)
 

@@ -12,6 +12,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.dialects.openai_content import told_beside
 from tests.gateway.running import Gateway, GatewayFactory
 
 ASK = "How do I boil an egg?"
@@ -297,6 +298,69 @@ async def test_what_official_clients_send_besides_is_not_judged(gateway: Gateway
     judged = "\n".join(gateway.engine.judged)
     assert "Defiant" in judged
     assert not any(word in judged for word in ("call_", "low", "15043", "egg", "default", "function"))
+
+
+@pytest.mark.parametrize("made_up", ["HowDoIBoilAneggInAPan_StepByStep1", "call_HowDoIBoilAnEgg1", "egg", "call_egg"])
+async def test_an_id_that_a_client_made_up_is_judged(gateway: Gateway, made_up: str) -> None:
+    """Class H4: templates write the ids of calls into the prompt."""
+    result = {"role": "tool", "tool_call_id": made_up, "content": "Kirk"}
+    await gateway.post("/v1/chat/completions", {"messages": [ON, call("{}"), result]})
+    assert gateway.upstream.requests == []
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        "call_Xq7bT2mZ9kLpR4wV8sYc1dFg",
+        "call_q1w2e3r4",
+        "toolu_01A09q90qw90lq917835lq9",
+        "chatcmpl-tool-9f0e8d7c6b5a49382716051423324150",
+        "fc_67ca09c6bedc8190a7abfec07b1a1332096610f474011cc0",
+        "call_3f2504e0-4f89-41d3-9a0c-0305e82c3301",
+        "3f2504e0-4f89-41d3-9a0c-0305e82c3301",
+        "Zx8kQ2vPm",
+        "tQ7x9LzR2vKp4WmN8sBd1FgH6jYc3XqT",
+        "c_1",
+    ],
+)
+def test_an_id_that_a_server_made_is_no_text(known: str) -> None:
+    """Of the APIs, of Mistral's templates, of llama-server and of simple clients."""
+    for key in ("id", "call_id", "tool_call_id", "tool_use_id"):
+        assert told_beside({key: known}, (), "x") == ()
+
+
+@pytest.mark.parametrize("path", ["/v1/completions", "/completion"])
+async def test_more_prompts_than_are_answered_are_refused(start: GatewayFactory, path: str) -> None:
+    """At once: each costs verdicts."""
+    async with start(api="llama-server", max_judged_texts=9999) as gateway:
+        answers = [await gateway.post(path, {"prompt": ["Kirk"] * count}) for count in (256, 257)]
+        assert [answer.status_code for answer in answers] == [200, 400]
+        assert "wanted 256 at the most" in answers[1].text
+
+
+async def test_a_short_body_gets_no_refusal_of_megabytes(start: GatewayFactory) -> None:
+    """Prompts times answers to each are bounded."""
+    async with start(api="llama-server") as gateway:
+        many = await gateway.post("/v1/completions", {"prompt": ["egg", *[""] * 200], "n": 128})
+        some = await gateway.post("/v1/completions", {"prompt": ["egg", ""], "n": 128})
+    assert (many.status_code, len(some.json()["choices"])) == (400, 256)
+    assert "prompt and n" in many.text
+
+
+async def test_a_suffix_is_not_copied_for_each_of_several_prompts(gateway: Gateway) -> None:
+    """No server fills in several, so they are refused."""
+    bodies = [{"prompt": prompts, "suffix": "Spock"} for prompts in (["a"], ["a"] * 200)]
+    answers = [await gateway.post("/v1/completions", body) for body in bodies]
+    assert [answer.status_code for answer in answers] == [200, 400]
+    assert "suffix does not go with several prompts" in answers[1].text
+
+
+async def test_a_message_without_parts_is_refused(gateway: Gateway) -> None:
+    """Class H1: Ollama makes none of it, and its neighbours one turn."""
+    turns: Any = [{"role": "user", "content": "an e"}, {"role": "assistant", "content": []}, user(text("gg"))]
+    answer = await gateway.post("/v1/chat/completions", {"messages": turns})
+    assert (answer.status_code, gateway.upstream.requests) == (400, [])
+    assert "messages[1].content is empty" in answer.text
 
 
 async def test_an_earlier_question_is_left_out_with_its_answer(gateway: Gateway) -> None:
