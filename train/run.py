@@ -28,7 +28,7 @@ from train.merge import merge, save_merged
 from train.model import Base
 from train.recipe import Recipe
 from train.rows import Row, find_labels, read_rows, to_json
-from train.run_dir import RunDir, commit, versions, write_json
+from train.run_dir import RunDir, versions, write_json
 from train.split import split_rows
 
 DATA: Final = Path(__file__).parent / "data"
@@ -205,5 +205,5 @@ def _record(recipe: Recipe, run: RunDir, sides: dict[Side, list[Row]]) -> dict[s
         "rows": counts,
         "threads": torch.get_num_threads(),
         "versions": versions(),
-        "commit": commit(),
+        "commit": run.commit(),
     }

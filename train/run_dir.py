@@ -46,7 +46,7 @@ class RunDir:
 
     @property
     def started(self) -> Path:
-        """The recipe and data hash with which the run was started."""
+        """The recipe, data hash and commit with which the run was started."""
         return self.path / "started.json"
 
     def rows(self, side: Side) -> Path:
@@ -56,6 +56,10 @@ class RunDir:
     def data_sha256(self) -> str:
         """SHA-256 over the three sides."""
         return sha256_of([self.rows(side) for side in Side])
+
+    def commit(self) -> str:
+        """The source's commit when the run was started: its rows are of that corpus, whatever has changed meanwhile."""
+        return str(json.loads(self.started.read_text("utf-8")).get("commit", "unknown"))
 
     def begin(self, recipe_text: str, data_sha256: str) -> None:
         """Note what the run is made of, or check that a run that is resumed is made of the same.
@@ -67,7 +71,7 @@ class RunDir:
             raise RunError(f"{self.path} holds a complete run; name another folder, or remove it")
         now = {"recipe": recipe_text, "data_sha256": data_sha256}
         if not self.started.is_file():
-            write_json(self.started, now)
+            write_json(self.started, now | {"commit": commit()})
             return
         then = json.loads(self.started.read_text("utf-8"))
         for key, value in now.items():

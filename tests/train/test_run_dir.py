@@ -16,7 +16,16 @@ def test_a_run_is_begun_and_begun_again(tmp_path: Path) -> None:
     run = RunDir(tmp_path / "run")
     run.begin("recipe", "hash")
     run.begin("recipe", "hash")
-    assert json.loads(run.started.read_text("utf-8")) == {"recipe": "recipe", "data_sha256": "hash"}
+    started = json.loads(run.started.read_text("utf-8"))
+    assert started == {"recipe": "recipe", "data_sha256": "hash", "commit": run.commit()}
+
+
+def test_a_run_is_of_the_commit_that_it_was_started_at(tmp_path: Path) -> None:
+    """However many there are before it ends."""
+    run = RunDir(tmp_path)
+    write_json(run.started, {"recipe": "recipe", "data_sha256": "hash", "commit": "abc"})
+    run.begin("recipe", "hash")
+    assert run.commit() == "abc"
 
 
 @pytest.mark.parametrize(
