@@ -135,7 +135,8 @@ class Shingles:
         """The greatest Jaccard overlap with any of the rows, 0 to 1."""
         own = _trigrams(row)
         shared = Counter(place for shingle in own for place in self._index.get(shingle, ()))
-        return max((n / len(own | self._sets[place]) for place, n in shared.most_common(5)), default=0.0)
+        # All of them, not the first few: which those are depends on the order of a set, which differs by process.
+        return max((n / (len(own) + len(self._sets[place]) - n) for place, n in shared.items()), default=0.0)
 
 
 def _trigrams(row: Row) -> frozenset[tuple[str, ...]]:
