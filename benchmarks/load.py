@@ -48,6 +48,10 @@ guard's (`GOMP_SPINCOUNT={SPINS}`), which leaves the cores to others sooner. Fig
 For fairness, one client asks short texts (up to {SHORT_BYTES} bytes), first alone, then while another has texts of
 {LONG_BYTES:,} bytes judged without a pause. The gateway refuses such texts by default
 (`STARTREK_GUARD_MAX_JUDGED_BYTES`); the bound is raised for this.
+
+Texts of more than 512 bytes are computed one by one, in slices between which short ones are answered, and share no
+batch; that costs them a fifth more time. So the more of the rows are long, the further the gateway stays behind the
+bare rate, whose batches hold long and short ones alike.
 """
 
 
