@@ -77,7 +77,7 @@ class Scheduler:
 
     Args:
         engine: started.
-        max_prompts: how many prompts may wait.
+        max_prompts: how many prompts may wait; short ones are counted by themselves, long ones with them.
         max_bytes: and how many UTF-8 bytes of them.
     """
 
@@ -295,6 +295,8 @@ class _Lane:
         except asyncio.CancelledError:
             if _being_cancelled():
                 raise
+            if any(not prompt.ask.done.done() for prompt in batch):
+                raise GuardUnavailableError("the guard gave up") from None
             # Nobody waits any more, and the engine was told so.
             return
         if len(answers) != len(batch):

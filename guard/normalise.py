@@ -28,15 +28,14 @@ _ALWAYS: Final = str.maketrans(
     | {chr(0xE0000 + i): chr(i) for i in range(0x20, 0x7F)}
     # SentencePiece's own mark for a space, and the empty Braille cell.
     | {"\u2581": " ", "\u2800": " "}
+    # Invisible though they count as letters or marks (Default_Ignorable_Code_Point less the format characters).
+    | dict.fromkeys("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0", "")
+    | {chr(code): "" for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))}
 )
 _LEET: Final = str.maketrans("0134578@$", "oieastbas")
 
 _ASCII_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _WORD: Final = re.compile(r"[^\W\d_]+")
-# Invisible though they count as letters or marks (Default_Ignorable_Code_Point less the format characters).
-_IGNORABLE: Final = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
 # Marks that strike a letter through or ring it; behind an operator they make another (the negation of an equals sign).
 _OVERLAYS: Final = re.compile("(?<=[\\w\\s.,!?])[\u0334-\u0338\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f]+")
 _STACKED_MARKS: Final = re.compile(r"([^\W\d_])[\u0300-\u036f]{2,}")
@@ -112,7 +111,7 @@ def _visible(character: str) -> str:
     if character in "\n\t":
         return character
     category = unicodedata.category(character)
-    if category == "Cf" or _IGNORABLE.match(character):
+    if category == "Cf":
         return ""
     return " " if category in {"Cc", "Zl", "Zp", "Co", "Cn"} else character
 

@@ -131,6 +131,22 @@ async def test_an_engine_works_for_nobody_no_longer() -> None:
         assert len(await kept) == 1
 
 
+class _GivingUp(ScriptedEngine):
+    """Cancels its own work, as an executor that is shut down does."""
+
+    @override
+    async def score(self, prompts: Sequence[str]) -> list[LabelLogits]:
+        raise asyncio.CancelledError
+
+
+async def test_an_engine_that_gives_up_leaves_nobody_waiting() -> None:
+    """And the lane goes on: only its own end ends it."""
+    async with working(_GivingUp()) as scheduler:
+        for _ in range(2):
+            with pytest.raises(GuardUnavailableError, match="gave up"):
+                await asyncio.wait_for(scheduler.score(["<s>Kirk</s>"], 1), 10)
+
+
 class _HeldSecondTry(ScriptedEngine):
     """Takes no end over the third call."""
 
