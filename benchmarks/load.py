@@ -49,9 +49,8 @@ For fairness, one client asks short texts (up to {SHORT_BYTES} bytes), first alo
 {LONG_BYTES:,} bytes judged without a pause. The gateway refuses such texts by default
 (`STARTREK_GUARD_MAX_JUDGED_BYTES`); the bound is raised for this.
 
-Texts of more than 512 bytes are computed one by one, in slices between which short ones are answered, and share no
-batch; that costs them a fifth more time. So the more of the rows are long, the further the gateway stays behind the
-bare rate, whose batches hold long and short ones alike.
+Long texts are computed one by one, in slices between which short ones are answered, while the bare batches hold long
+and short ones alike: what share of the rows is long decides how near the gateway comes to the bare rate.
 """
 
 

@@ -68,12 +68,6 @@ was trained on; the guard's three forms are judged with its calibrated threshold
   (all-MiniLM-L6-v2 in transformers) with logistic regression on a seeded sample of {embedded:,} of them. They read the
   last turn only.
 
-The guard's advantage over the predecessor's way has three parts: half the layers, several prompts at once, and less
-work beside the matrices. Quantised weights are hardly a fourth where a processor computes rather than waits for memory,
-as two cores do with prompts of ten tokens and more. llama-server computes with the same code as the engine; HTTP,
-sampling and a slot's bookkeeping are what it adds, and they weigh the less, the slower the cores. So both ratios grow
-with the machine's speed, and a better engine can't have them on a slow one.
-
 Processor time is that of the process that computes: the HTTP client's own, which shares the machine's cores, is left
 out. Time is the client's where there is one."""
 
