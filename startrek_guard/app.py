@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import sys
 from importlib.metadata import version
 from typing import Annotated, Final
@@ -36,6 +37,8 @@ _EXTRAS: Final = {
 
 def main() -> None:
     """Run the command line; known errors are one sentence and exit status 1."""
+    # Should a library crash, this says where; it tells no values, so no prompts.
+    faulthandler.enable()
     try:
         app()
     except ModuleNotFoundError as error:
