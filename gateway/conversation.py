@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -71,6 +71,11 @@ class Conversation:
     stream: bool = False
     error_only: bool = False
     empty_load: bool = False
+
+    def untold(self) -> Conversation:
+        """The same request without its texts, of which only the places are left: there is nothing to judge."""
+        uses = tuple(replace(use, texts=()) for use in self.channels)
+        return replace(self, messages=(), channels=uses, error_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ class _Exchange:
 
     async def _answer(self) -> None:
         action = self._route.action
-        if action is Action.GUARDED:
+        if action in {Action.GUARDED, Action.COUNTED}:
             await self._guard()
         elif action is Action.OWN:
             await self._handle()
@@ -122,6 +122,8 @@ class _Exchange:
             raise NotImplementedHereError("this gateway can't judge this route, so it does not forward it")
         raw = await self._raw_body()
         body, conversation = await self._parse(dialect, raw)
+        if route.action is Action.COUNTED:
+            conversation = conversation.untold()
         outcome = await self._moderate(conversation)
         if outcome.decision is Decision.BLOCK:
             await self._refuse(dialect, conversation)
@@ -202,7 +204,8 @@ class _Exchange:
         self._headers += [(b"x-guard-decision", decision.encode()), (b"x-guard-reason", reason.encode())]
 
     async def _fail(self, error: GatewayError) -> None:
-        if self._route.action is Action.GUARDED and not isinstance(error, UpstreamUnavailableError):
+        judged = self._route.action in {Action.GUARDED, Action.COUNTED}
+        if judged and not isinstance(error, UpstreamUnavailableError):
             self._mark("block", error.reason)
         answer = error_answer(self._route.style, error.status, str(error), new_nonce())
         if error.retry_after_seconds is not None:

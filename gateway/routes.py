@@ -30,6 +30,8 @@ class Action(StrEnum):
 
     GUARDED = "guarded"
     """Judged before it is forwarded."""
+    COUNTED = "counted"
+    """Its tokens are counted, and no model answers: places that the settings deny are refused, texts are not judged."""
     PASSED = "passed"
     """Forwarded as it is: no text of it reaches a model that answers in words."""
     DENIED = "denied"
@@ -46,7 +48,7 @@ class Route:
         method: in capitals.
         path: as sent; one segment may be ``:name``.
         action: what is done.
-        target: the dialect of a guarded route, the handler of an own one, else empty.
+        target: the dialect of a guarded or counted route, the handler of an own one, else empty.
         style: of its errors.
         flavour: whose spelling of the dialect.
         zstd: whether its upstream reads zstd bodies.
@@ -85,6 +87,10 @@ _L: Final = ErrorStyle.LLAMA_SERVER
 
 def _guarded(dialect: str, *paths: str, style: ErrorStyle = _N, zstd: bool = False) -> list[Route]:
     return [Route("POST", path, Action.GUARDED, dialect, style, zstd=zstd) for path in paths]
+
+
+def _counted(dialect: str, *paths: str) -> list[Route]:
+    return [Route("POST", path, Action.COUNTED, dialect) for path in paths]
 
 
 def _each(action: Action, methods: str, *paths: str, style: ErrorStyle = _N) -> list[Route]:
@@ -148,9 +154,11 @@ LLAMA_SERVER_ROUTES: Final = tuple(
         *_LLAMA_GUARDED,
         *_each(Action.PASSED, "GET HEAD", "/", "/health", "/v1/health", "/models", "/v1/models", "/metrics"),
         *_each(Action.PASSED, "GET", "/api/tags"),
-        *_each(Action.PASSED, "POST", "/api/show", "/tokenize", "/detokenize", "/v1/messages/count_tokens"),
-        *_each(Action.PASSED, "POST", "/chat/completions/input_tokens", "/v1/chat/completions/input_tokens"),
-        *_each(Action.PASSED, "POST", "/responses/input_tokens", "/v1/responses/input_tokens"),
+        *_each(Action.PASSED, "POST", "/api/show", "/tokenize", "/detokenize"),
+        # A model that sees fetches the images whose addresses it is sent, to count them.
+        *_counted("anthropic_messages", "/v1/messages/count_tokens"),
+        *_counted("openai_chat", "/chat/completions/input_tokens", "/v1/chat/completions/input_tokens"),
+        *_counted("openai_responses", "/responses/input_tokens", "/v1/responses/input_tokens"),
         # Shows the template and the system prompt; shows other people's prompts and answers.
         *_each(Action.DENIED, "POST", "/apply-template", "/v1/chat/completions/control"),
         *_each(Action.DENIED, "GET POST", "/props", "/lora-adapters", "/cors-proxy", "/tools"),

@@ -16,6 +16,10 @@ END: Final = "<!-- end of routes -->"
 
 _TITLES: Final = {
     Action.GUARDED: ("Guarded", "Judged before they are forwarded; what can't be judged is not forwarded."),
+    Action.COUNTED: (
+        "Counted",
+        "No model answers there, so texts are not judged; but places that the settings deny (images) are refused.",
+    ),
     Action.PASSED: ("Passed", "Forwarded as they are: no text of theirs reaches a model that answers in words."),
     Action.DENIED: (
         "Denied",
@@ -69,7 +73,7 @@ def tables() -> str:
 
 def _table(action: Action) -> Iterator[str]:
     title, sentence = _TITLES[action]
-    dialects = action is Action.GUARDED
+    dialects = action in {Action.GUARDED, Action.COUNTED}
     yield f"### {title}"
     yield ""
     yield sentence
