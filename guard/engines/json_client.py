@@ -14,6 +14,11 @@ from guard.engines.base import EngineAnswerError, EngineTimeoutError, EngineUnav
 _ERROR_CHARACTERS: Final = 200
 """Of a server's own error text that are passed on."""
 
+_ABOUT_THE_PROMPT: Final = frozenset(
+    {httpx.codes.BAD_REQUEST, httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNPROCESSABLE_ENTITY}
+)
+"""What a server says to one prompt, such as one that is longer than its context; the next may be answered."""
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -25,8 +30,8 @@ class RefusedError(EngineUnavailableError):
         status: of HTTP.
     """
 
-    def __init__(self, where: str, status: int, text: str) -> None:
-        super().__init__(f"{where}: status {status}: {text[:_ERROR_CHARACTERS]}")
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
         self.status = status
 
 
@@ -69,7 +74,7 @@ class JsonClient:
             EngineTimeoutError: if the whole answer is not there in time.
             EngineUnavailableError: if the server can't be reached.
             RefusedError: if it answers with an error.
-            EngineAnswerError: if it answers no JSON object.
+            EngineAnswerError: if that is about this request alone, or it answers no JSON object.
         """
         where = f"{method} {self.url}{path}"
         try:
@@ -79,13 +84,19 @@ class JsonClient:
             raise EngineTimeoutError(f"{where}: no answer within {timeout_s:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:  # RuntimeError: the client was closed
             raise EngineUnavailableError(f"{where}: {str(error) or type(error).__name__}") from error
+        if response.status_code in _ABOUT_THE_PROMPT:
+            raise EngineAnswerError(_refusal(where, response))
         if response.status_code != httpx.codes.OK:
-            raise RefusedError(where, response.status_code, response.text)
+            raise RefusedError(_refusal(where, response), response.status_code)
         return _json_object(response, where)
 
     async def aclose(self) -> None:
         """Close the connections; twice does no harm."""
         await self._client.aclose()
+
+
+def _refusal(where: str, response: httpx.Response) -> str:
+    return f"{where}: status {response.status_code}: {response.text[:_ERROR_CHARACTERS]}"
 
 
 def _json_object(response: httpx.Response, where: str) -> dict[str, Any]:

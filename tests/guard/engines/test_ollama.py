@@ -198,7 +198,15 @@ async def test_malformed_answers_are_errors(answer: Any) -> None:
     assert isinstance(await score_error(server(), answer), EngineAnswerError)
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503, 302])
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_a_refusal_of_one_prompt_is_a_bad_answer(status: int) -> None:
+    """So its neighbours in a batch are asked again, one by one."""
+    error = await score_error(server(), JSONResponse({"error": "the prompt exceeds the context"}, status))
+    assert type(error) is EngineAnswerError
+    assert f"status {status}" in str(error)
+
+
+@pytest.mark.parametrize("status", [401, 404, 429, 500, 503, 302])
 async def test_refusals_are_unavailability(status: int) -> None:
     """With the server's own words."""
     error = await score_error(server(), JSONResponse({"error": "out of memory"}, status))
