@@ -1,6 +1,6 @@
 """Bare llama.cpp in a process of its own: how many texts a second it computes in batches, with nothing around it.
 
-``python -m benchmarks.bare_batches`` reads a :class:`Job` from its input and writes the seconds that it took. Texts
+``python -m benchmarks.bare_batches`` reads a :class:`Job` from its input and writes what it took. Texts
 are cut into tokens and batches are filled beforehand: what is timed is decoding and reading the logits.
 """
 
@@ -20,6 +20,7 @@ import llama_cpp
 
 from benchmarks.bare_llama import BATCH_PROMPTS, BareLlama
 from benchmarks.served import environment
+from benchmarks.timing import cpu_seconds
 from guard.engines.cores import usable_cores
 
 _WARM_UP_PROMPTS: Final = 2 * BATCH_PROMPTS
@@ -38,8 +39,21 @@ class Job:
     prompts: list[str]
 
 
-def compute_seconds(guard: Path, prompts: Sequence[str], spins: int | None = None) -> float:
-    """How long bare llama.cpp takes for prompts in batches, in a process of its own that does nothing else.
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What it took.
+
+    Attributes:
+        seconds: from the first batch to the last.
+        cpu_seconds: of all threads meanwhile.
+    """
+
+    seconds: float
+    cpu_seconds: float
+
+
+def bare_cost(guard: Path, prompts: Sequence[str], spins: int | None = None) -> Cost:
+    """What bare llama.cpp takes for prompts in batches, in a process of its own that does nothing else.
 
     Args:
         guard: the GGUF.
@@ -55,7 +69,7 @@ def compute_seconds(guard: Path, prompts: Sequence[str], spins: int | None = Non
         text=True,
         check=True,
     )
-    return float(json.loads(done.stdout)["seconds"])
+    return Cost(**json.loads(done.stdout))
 
 
 def main() -> None:
@@ -65,9 +79,9 @@ def main() -> None:
     bare = BareLlama(Path(job.guard), usable_cores())
     bare.together(job.prompts[:_WARM_UP_PROMPTS])()
     work = bare.together(job.prompts)
-    began = time.perf_counter()
+    began, used = time.perf_counter(), cpu_seconds()
     work()
-    print(json.dumps({"seconds": time.perf_counter() - began}))
+    print(json.dumps(asdict(Cost(time.perf_counter() - began, cpu_seconds() - used))))
 
 
 _SILENT: Final = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(lambda *_: None)

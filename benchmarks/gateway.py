@@ -142,13 +142,13 @@ class _Comparison:
 def measure(context: Context) -> Section:
     """Compare, and look at memory and starts."""
     found = _Found()
-    with upstream() as upstream_url, engine_process(context.guard) as engine:
+    with upstream() as behind, engine_process(context.guard) as engine:
         for number in range(context.rounds):
-            _round(context, upstream_url, engine, found, number)
+            _round(context, behind.url, engine, found, number)
         while len(found.starts) < LEAST_STARTS:
-            with served(upstream_url) as gateway:
+            with served(behind.url) as gateway:
                 found.starts.append(gateway.seconds_to_ready)
-        path = hot_path(context.guard, upstream_url)
+        path = hot_path(context.guard, behind.url)
     return _section(found, path, context.rounds)
 
 

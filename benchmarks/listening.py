@@ -5,28 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Final
 
-from benchmarks.served import StartError, environment
+from benchmarks.served import Listening, StartError, environment
 
 _ROOT: Final = Path(__file__).parents[1]
 _STOP_SECONDS: Final = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Listening:
-    """A server that answers.
-
-    Attributes:
-        url: of it.
-        pid: of its process.
-    """
-
-    url: str
-    pid: int
 
 
 @contextmanager

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from benchmarks.bare_batches import compute_seconds
+from benchmarks.bare_batches import Cost, bare_cost
 from benchmarks.bare_llama import BATCH_PROMPTS
 from benchmarks.bodies import long_text
 from benchmarks.context import Context
 from benchmarks.load_client import Job, Report, load, loading
 from benchmarks.plots import Line, plot_lines
 from benchmarks.results import Section, Table, Target
-from benchmarks.served import Served, served, upstream
+from benchmarks.served import Listening, Served, served, upstream
 from benchmarks.texts import distinct_texts, single_turns
 from benchmarks.timing import cpu_seconds, milliseconds, percentile
 from guard.engines.llama_cpp import SPINS
@@ -39,7 +39,7 @@ _TEXT: Final = f"""
 Clients in a process of its own (httpcore under uvloop), each with one connection, ask again as soon as they are
 answered: `/api/chat` without streaming, single-turn test rows in their natural mix, off-topic ones included, before a
 canned upstream. Nothing is remembered (`STARTREK_GUARD_CACHE_MAX_BYTES=0`). Gateway, clients and upstream share this
-machine's cores with the guard; what gateway and clients take of them is told, the gateway's with the guard in it.
+machine's cores with the guard; the third table tells what each takes of them, the gateway's with the guard in it.
 
 The bare rate is that of llama.cpp alone on the same tokens: batches of {BATCH_PROMPTS} texts, cut into tokens and
 filled beforehand, in a process of its own while there is no load; with llama.cpp's default spinning, and with the
@@ -49,8 +49,8 @@ For fairness, one client asks short texts (up to {SHORT_BYTES} bytes), first alo
 {LONG_BYTES:,} bytes judged without a pause. The gateway refuses such texts by default
 (`STARTREK_GUARD_MAX_JUDGED_BYTES`); the bound is raised for this.
 
-Long texts are computed one by one, in slices between which short ones are answered, while the bare batches hold long
-and short ones alike: what share of the rows is long decides how near the gateway comes to the bare rate.
+Bare llama.cpp has all cores to itself, a gateway shares them with its own Python, the upstream and the clients. *Cores
+busy* is what they use of them together; what is left over is waiting, for a batch to be filled or a thread to be woken.
 """
 
 
@@ -61,10 +61,12 @@ class _Level:
     Attributes:
         report: of the clients.
         gateway_cpu_seconds: of the gateway's process meanwhile, the guard's included.
+        upstream_cpu_seconds: of the canned upstream's.
     """
 
     report: Report
     gateway_cpu_seconds: float
+    upstream_cpu_seconds: float
 
     @property
     def rate(self) -> float:
@@ -75,9 +77,12 @@ class _Level:
         """Seconds."""
         return percentile(self.report.latencies, percent)
 
-    def per_thousand(self, seconds: float) -> float:
-        """Of 1,000 requests."""
-        return 1000 * seconds / len(self.report.latencies)
+    @property
+    def cpu_milliseconds(self) -> tuple[float, float, float]:
+        """Of a request: in the gateway, the clients, and the upstream, which those that are refused never reach."""
+        all_seconds = (self.gateway_cpu_seconds, self.report.cpu_seconds, self.upstream_cpu_seconds)
+        gateway, clients, behind = (1000 * seconds / len(self.report.latencies) for seconds in all_seconds)
+        return gateway, clients, behind
 
 
 @dataclass(slots=True)
@@ -86,15 +91,17 @@ class _Found:
 
     Attributes:
         levels: by clients, a round each.
-        bare: texts a second of bare llama.cpp, a round each.
+        texts: how many there are.
+        bare: what bare llama.cpp takes for all of them, a round each.
         bare_yielding: the same with the guard's spinning.
         short_alone: seconds of short requests with nothing beside them.
         short_beside: and beside long ones.
     """
 
+    texts: int
     levels: dict[int, list[_Level]] = field(default_factory=lambda: {clients: [] for clients in CLIENTS})
-    bare: list[float] = field(default_factory=list)
-    bare_yielding: list[float] = field(default_factory=list)
+    bare: list[Cost] = field(default_factory=list)
+    bare_yielding: list[Cost] = field(default_factory=list)
     short_alone: list[float] = field(default_factory=list)
     short_beside: list[float] = field(default_factory=list)
 
@@ -106,33 +113,38 @@ class _Found:
         """Requests a second, median of the rounds."""
         return statistics.median(level.rate for level in self.levels[clients])
 
+    def bare_rate(self, costs: Sequence[Cost]) -> float:
+        """Texts a second, median of the rounds."""
+        return statistics.median(self.texts / cost.seconds for cost in costs)
+
 
 def measure(context: Context) -> Section:
     """All levels and the bare rate in turn, then fairness."""
-    found = _Found()
     texts = distinct_texts(context, context.rows)
-    with upstream() as upstream_url:
+    found = _Found(len(texts))
+    with upstream() as behind:
         for _ in range(context.rounds):
             _measure_bare(context, texts, found)
-            with served(upstream_url, _NOT_REMEMBERING) as gateway:
-                _measure_levels(gateway, texts, found)
-        with served(upstream_url, _LONG_TEXTS_ALLOWED) as gateway:
+            with served(behind.url, _NOT_REMEMBERING) as gateway:
+                _measure_levels(gateway, behind, texts, found)
+        with served(behind.url, _LONG_TEXTS_ALLOWED) as gateway:
             _measure_fairness(context, gateway, found)
-    return _section(found, len(texts))
+    return _section(found)
 
 
 def _measure_bare(context: Context, texts: Sequence[str], found: _Found) -> None:
     prompts = [prompt for text in texts for prompt in render_prompts([Turn(Role.USER, text)], context.template)]
-    found.bare.append(len(texts) / compute_seconds(context.guard, prompts))
-    found.bare_yielding.append(len(texts) / compute_seconds(context.guard, prompts, SPINS))
+    found.bare.append(bare_cost(context.guard, prompts))
+    found.bare_yielding.append(bare_cost(context.guard, prompts, SPINS))
 
 
-def _measure_levels(gateway: Served, texts: list[str], found: _Found) -> None:
+def _measure_levels(gateway: Served, behind: Listening, texts: list[str], found: _Found) -> None:
     load(_job(gateway, 4, texts[:16]))  # warm-up
     for clients in CLIENTS:
-        used = cpu_seconds(gateway.pid)
+        before = [cpu_seconds(process.pid) for process in (gateway, behind)]
         report = load(_job(gateway, clients, texts))
-        found.levels[clients].append(_Level(report, cpu_seconds(gateway.pid) - used))
+        used = [cpu_seconds(process.pid) - then for process, then in zip((gateway, behind), before, strict=True)]
+        found.levels[clients].append(_Level(report, *used))
 
 
 def _measure_fairness(context: Context, gateway: Served, found: _Found) -> None:
@@ -153,24 +165,21 @@ def _chat(gateway: Served) -> str:
     return f"{gateway.url}/api/chat"
 
 
-def _section(found: _Found, requests: int) -> Section:
-    tables = [_levels_table(found, requests), _rates_table(found), _fairness_table(found)]
+def _section(found: _Found) -> Section:
+    tables = [_levels_table(found), _rates_table(found), _processor_table(found), _fairness_table(found)]
     return Section("load", "Many clients", _TEXT, tables, _targets(found), [_plot(found)])
 
 
-def _levels_table(found: _Found, requests: int) -> Table:
-    columns = ["clients", "requests/s", "p50 ms", "p95 ms", "p99 ms"]
-    columns += ["gateway's CPU s per 1,000", "clients' CPU s per 1,000", "refused", "failed"]
+def _levels_table(found: _Found) -> Table:
+    columns = ["clients", "requests/s", "p50 ms", "p95 ms", "p99 ms", "refused", "failed"]
     rows = []
     for clients, levels in found.levels.items():
-        refused = statistics.median(level.report.refused for level in levels) / requests
+        refused = statistics.median(level.report.refused for level in levels) / found.texts
         rows.append(
             [
                 str(clients),
                 f"{found.median_rate(clients):.1f}",
                 *(milliseconds(found.median_latency(clients, percent)) for percent in PERCENTS),
-                f"{statistics.median(level.per_thousand(level.gateway_cpu_seconds) for level in levels):.1f}",
-                f"{statistics.median(level.per_thousand(level.report.cpu_seconds) for level in levels):.2f}",
                 f"{refused:.0%}",
                 str(sum(level.report.failed for level in levels)),
             ]
@@ -179,7 +188,7 @@ def _levels_table(found: _Found, requests: int) -> Table:
 
 
 def _rates_table(found: _Found) -> Table:
-    bare, yielding = statistics.median(found.bare), statistics.median(found.bare_yielding)
+    bare, yielding = (found.bare_rate(costs) for costs in (found.bare, found.bare_yielding))
     return Table(
         ["texts a second", "rate", "of bare"],
         [
@@ -195,7 +204,32 @@ def _rates_table(found: _Found) -> Table:
 
 def _share(found: _Found, clients: int) -> float:
     """Of the bare rate; round by round, so that a slow machine is slow for both."""
-    return statistics.median(level.rate / bare for level, bare in zip(found.levels[clients], found.bare, strict=True))
+    pairs = zip(found.levels[clients], found.bare, strict=True)
+    return statistics.median(level.rate * bare.seconds / found.texts for level, bare in pairs)
+
+
+def _processor_table(found: _Found) -> Table:
+    columns = ["CPU ms of one text", "llama.cpp or gateway", "clients", "upstream", "cores busy"]
+    rows = [
+        [name, _median_of([1000 * cost.cpu_seconds / found.texts for cost in costs]), "–", "–", _busy(costs)]
+        for name, costs in (
+            ("bare llama.cpp", found.bare),
+            ("bare llama.cpp, the guard's spinning", found.bare_yielding),
+        )
+    ]
+    for clients, levels in found.levels.items():
+        parts = [_median_of(column) for column in zip(*(level.cpu_milliseconds for level in levels), strict=True)]
+        busy = _median_of([sum(level.cpu_milliseconds) * level.rate / 1000 for level in levels])
+        rows.append([f"gateway, {clients} clients", *parts, busy])
+    return Table(columns, rows)
+
+
+def _busy(costs: Sequence[Cost]) -> str:
+    return _median_of([cost.cpu_seconds / cost.seconds for cost in costs])
+
+
+def _median_of(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.2f}"
 
 
 def _fairness_table(found: _Found) -> Table:

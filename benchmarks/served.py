@@ -24,6 +24,19 @@ _ANNOUNCED: Final = re.compile(r" at (http://127\.0\.0\.1:\d+) ")
 
 
 @dataclass(frozen=True, slots=True)
+class Listening:
+    """A server that answers.
+
+    Attributes:
+        url: of it.
+        pid: of its process.
+    """
+
+    url: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Served:
     """A gateway that answers.
 
@@ -43,8 +56,8 @@ class StartError(RuntimeError):
 
 
 @contextmanager
-def upstream() -> Iterator[str]:
-    """:mod:`benchmarks.upstream_server` in a process of its own; yields its URL, once it listens."""
+def upstream() -> Iterator[Listening]:
+    """:mod:`benchmarks.upstream_server` in a process of its own, once it listens."""
     command = [sys.executable, "-m", "benchmarks.upstream_server"]
     with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -52,7 +65,7 @@ def upstream() -> Iterator[str]:
             url = process.stdout.readline().strip()
             if not url:
                 raise StartError("the upstream did not start")
-            yield url
+            yield Listening(url, process.pid)
         finally:
             stop(process)
 

@@ -160,7 +160,7 @@ class _Soak:
 def measure(context: Context) -> Section:
     """Soak one gateway."""
     texts = [row.text for row in single_turns(context)]
-    with upstream() as upstream_url, served(upstream_url) as gateway:
+    with upstream() as behind, served(behind.url) as gateway:
         found = asyncio.run(_Soak(gateway, texts, context.soak_seconds).run())
     tables, targets = _tables(found, context.soak_seconds), _targets(found, context.soak_seconds)
     return Section("soak", "Soak", _TEXT, tables, targets, [_plot(found)])
