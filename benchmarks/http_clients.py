@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import httpx
 
-from benchmarks.listening import Listening
 from benchmarks.rounds import Measured
+from benchmarks.served import Listening
 from benchmarks.timing import cpu_seconds
 
 
