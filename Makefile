@@ -30,7 +30,7 @@ bench: $(VENV)/bench.stamp
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "startrek-guard needs Python 3.11 or newer; name one with make PYTHON=python3.12"; exit 1; }
 	@command -v c++ >/dev/null || { echo "startrek-guard compiles llama.cpp and needs a C++ compiler: apt-get install build-essential"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no virtual environment can be made: apt-get install python3-venv"; exit 1; }
 
 # The stamp is written last, so an interrupted install is begun again.
 $(VENV)/run.stamp: pyproject.toml constraints.txt | $(BIN)/python

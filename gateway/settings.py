@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -149,12 +149,6 @@ class Settings:
         if "upstream" not in values and environ.get("OLLAMA_HOST", "").strip():
             values["upstream"] = upstream_from_ollama_host(environ["OLLAMA_HOST"])
         return cls(**values)
-
-    def with_profile(self, profile: Profile) -> Settings:
-        """The same under another profile; channels that were set otherwise than by the old profile stay so."""
-        defaults = default_policies(self.profile)
-        changed = {channel: policy for channel, policy in self.channels.items() if policy is not defaults[channel]}
-        return dataclasses.replace(self, profile=profile, channels=default_policies(profile) | changed)
 
 
 def check_upstream(value: str) -> None:
@@ -306,15 +300,20 @@ _READERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
 
 _LANGUAGE_PREFIX: Final = PREFIX + "REFUSAL_TEXT_"
 
-OTHER_NAMES: Final = frozenset({"CACHE"})
-"""Names with our prefix that the command line reads itself: where built guards are kept."""
+OTHER_NAMES: Final = frozenset({"CACHE", "GUARD", "GUARD_MANIFEST", "THREADS"})
+"""Names with our prefix that the command line reads itself: which guard, its threads, where built ones are kept."""
+
+_LANGUAGE: Final = re.compile("[A-Z]{2,3}")
 
 
 def _check_names(given: Mapping[str, str]) -> None:
     """A misspelt setting must not pass for a set one: the default it leaves behind may be the opposite."""
     known = {PREFIX + name.upper() for name in (*_READERS, *OTHER_NAMES)} | {setting_name(c) for c in Channel}
     for key, value in given.items():
-        if key not in known and not key.startswith(_LANGUAGE_PREFIX):
+        language = key.removeprefix(_LANGUAGE_PREFIX) if key.startswith(_LANGUAGE_PREFIX) else None
+        if language is not None and not _LANGUAGE.fullmatch(language):
+            raise _error(key, value, "a language of two or three letters, without a region")
+        if key not in known and language is None:
             raise _error(key, value, "a known setting")
 
 

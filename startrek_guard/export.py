@@ -123,7 +123,7 @@ def verify(
     data: Annotated[Path | None, typer.Option(help="Labelled rows in place of a run's: JSON Lines.")] = None,
     quantisation: Annotated[list[str] | None, typer.Option(help="Which to verify; repeatable (default: all).")] = None,
     engine: Annotated[
-        list[str] | None, typer.Option(help="Who is asked: llama.cpp, llama-server; repeatable [llama.cpp].")
+        list[str] | None, typer.Option(help="Who is asked: llama.cpp, llama-server; repeatable (default: llama.cpp).")
     ] = None,
 ) -> None:
     """Compare the exported guard with the classifier it was exported from; fails past the tolerance."""

@@ -29,11 +29,15 @@ GuardOption = Annotated[
         help="A guard GGUF, an adapter folder, the name of a shipped adapter, ollama://HOST:PORT/MODEL, or "
         "llama-server://HOST:PORT (which wants --guard-manifest).",
         show_default=True,
+        envvar="STARTREK_GUARD_GUARD",
     ),
 ]
 ManifestOption = Annotated[
     Path | None,
-    typer.Option(help="For llama-server://: the guard's GGUF or guard.json, which it does not tell itself."),
+    typer.Option(
+        help="For llama-server://: the guard's GGUF or guard.json, which it does not tell itself.",
+        envvar="STARTREK_GUARD_GUARD_MANIFEST",
+    ),
 ]
 
 

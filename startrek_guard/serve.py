@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -42,25 +43,20 @@ def serve(
     ] = None,
     shadow: Annotated[bool | None, typer.Option("--shadow", help="Judge and mark, but refuse nothing.")] = None,
     threads: Annotated[
-        int | None, typer.Option(help="Threads of the in-process guard (default: physical cores).")
+        int | None,
+        typer.Option(
+            help="Threads of the in-process guard (default: physical cores).", min=1, envvar="STARTREK_GUARD_THREADS"
+        ),
     ] = None,
 ) -> None:
     """Stand before an Ollama-compatible API and refuse what is off topic."""
-    from gateway.channels import Profile
     from gateway.routes import Api
-    from gateway.settings import Settings
 
     environ = dict(os.environ)
     embedded = (upstream or environ.get("STARTREK_GUARD_UPSTREAM")) == "embedded"
     if embedded:
         environ.pop("STARTREK_GUARD_UPSTREAM", None)
         upstream = None
-    elif upstream is not None:
-        environ["STARTREK_GUARD_UPSTREAM"] = _url(upstream)
-    environ.pop("STARTREK_GUARD_CACHE", None)
-    settings = Settings.from_mapping(environ)
-    if profile is not None:
-        settings = settings.with_profile(_choice(Profile, profile, "--profile"))
     changes: dict[str, Any] = {
         "host": host,
         "port": port,
@@ -68,7 +64,9 @@ def serve(
         "allow_management": allow_management,
         "shadow": shadow,
     }
-    settings = dataclasses.replace(settings, **{name: value for name, value in changes.items() if value is not None})
+    settings = dataclasses.replace(
+        settings_of(environ, upstream, profile), **{name: value for name, value in changes.items() if value is not None}
+    )
     engine = open_engine(guard, guard_manifest, threads)
     _log_to_stderr()
     import uvicorn
@@ -78,6 +76,28 @@ def serve(
         finished = runner.run(_serve(settings, engine, embedded=embedded))
     if not finished:
         raise typer.Exit(1)
+
+
+def settings_of(environ: Mapping[str, str], upstream: str | None, profile: str | None) -> Settings:
+    """The settings of an environment, and of the two options that decide how others are read.
+
+    Args:
+        environ: see :meth:`gateway.settings.Settings.from_mapping`.
+        upstream: in place of the environment's; None to keep that.
+        profile: likewise; it decides what channels are set to by default.
+
+    Raises:
+        SettingsError: if a value can't be used.
+        BadParameter: if there is no such profile.
+    """
+    from gateway.channels import Profile
+    from gateway.settings import Settings
+
+    options = {
+        "STARTREK_GUARD_UPSTREAM": None if upstream is None else _url(upstream),
+        "STARTREK_GUARD_PROFILE": None if profile is None else _choice(Profile, profile, "--profile"),
+    }
+    return Settings.from_mapping({**environ, **{key: value for key, value in options.items() if value is not None}})
 
 
 async def _serve(settings: Settings, engine: Engine, *, embedded: bool) -> bool:

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from gateway.channels import CHANNEL_RULES, Channel, Policy, Profile
+from gateway.channels import CHANNEL_RULES, Channel, Policy
 from gateway.routes import Api
 from gateway.settings import _READERS, Settings, SettingsError, upstream_from_ollama_host
 
@@ -90,10 +90,17 @@ def test_replacing_needs_a_text() -> None:
         Settings.from_mapping({"STARTREK_GUARD_CHANNEL_SYSTEM": "replace"})
 
 
-def test_another_profile_keeps_what_was_set() -> None:
-    """For command-line options over the environment."""
-    settings = Settings.from_mapping({"STARTREK_GUARD_CHANNEL_TOOLS": "deny"}).with_profile(Profile.TRUSTED)
-    assert (settings.channels[Channel.TOOLS], settings.channels[Channel.IMAGES]) == (Policy.DENY, Policy.ALLOW)
+@pytest.mark.parametrize("policy", ["deny", "allow"])
+def test_a_profile_keeps_what_was_set(policy: str) -> None:
+    """Also what the other profile has by default."""
+    environ = {"STARTREK_GUARD_PROFILE": "trusted", "STARTREK_GUARD_CHANNEL_IMAGES": policy}
+    assert Settings.from_mapping(environ).channels[Channel.IMAGES] == policy
+
+
+def test_a_refusal_in_a_language_that_is_never_asked_for_is_an_error() -> None:
+    """Clients' regions do not count."""
+    with pytest.raises(SettingsError, match="without a region"):
+        Settings.from_mapping({"STARTREK_GUARD_REFUSAL_TEXT_PT_BR": "Só Star Trek."})
 
 
 def test_every_channel_has_a_rule_and_defaults_that_it_allows() -> None:

@@ -1,0 +1,42 @@
+"""What ``serve`` makes of its options and the environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from gateway.channels import Channel, Policy, Profile
+from startrek_guard.serve import settings_of
+
+
+def test_a_channel_that_was_set_stays_so_under_another_profile() -> None:
+    """Also where it was set to what the public profile has by default."""
+    settings = settings_of({"STARTREK_GUARD_CHANNEL_IMAGES": "deny"}, None, "trusted")
+    assert settings.profile is Profile.TRUSTED
+    assert (settings.channels[Channel.IMAGES], settings.channels[Channel.SYSTEM]) == (Policy.DENY, Policy.ALLOW)
+
+
+def test_options_take_the_place_of_the_environment() -> None:
+    """An address without a scheme is Ollama's."""
+    environ = {"STARTREK_GUARD_UPSTREAM": "http://there:1", "STARTREK_GUARD_PROFILE": "trusted"}
+    settings = settings_of(environ, "here:2", "public")
+    assert (settings.upstream, settings.profile) == ("http://here:2", Profile.PUBLIC)
+
+
+def test_an_unknown_profile_is_an_error() -> None:
+    """With what was given and what is wanted."""
+    with pytest.raises(typer.BadParameter, match="'friends', wanted public or trusted"):
+        settings_of({}, None, "friends")
+
+
+def test_the_environment_names_the_guard() -> None:
+    """A service has no command line of its own to change."""
+    environ = os.environ | {"STARTREK_GUARD_GUARD": "/nowhere/own.gguf"}
+    command = [sys.executable, "-m", "startrek_guard", "serve", "--port", "0"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "own.gguf" in done.stderr.replace("\n", "")
