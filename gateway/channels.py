@@ -41,7 +41,9 @@ class Channel(StrEnum):
     PREFILL = "prefill"
     """A last message of the assistant, which the model continues."""
     FORMAT = "format"
-    """JSON schemas and grammars, which make the model write what they say."""
+    """JSON schemas, which make the model write what they say."""
+    GRAMMAR = "grammar"
+    """llama-server's grammars, which spell a text in more ways than can be read."""
     TEMPLATE = "template"
     """A prompt template, executed by the upstream."""
     TEMPLATE_KWARGS = "template_kwargs"
@@ -81,6 +83,7 @@ CHANNEL_RULES: Final[Mapping[Channel, ChannelRule]] = {
     Channel.ASSISTANT: ChannelRule(Policy.JUDGE, Policy.ALLOW, _READABLE),
     Channel.PREFILL: ChannelRule(Policy.JUDGE, Policy.JUDGE, _READABLE),
     Channel.FORMAT: ChannelRule(Policy.JUDGE, Policy.ALLOW, _READABLE),
+    Channel.GRAMMAR: ChannelRule(Policy.DENY, Policy.ALLOW, _READABLE),
     Channel.TEMPLATE: ChannelRule(Policy.DENY, Policy.ALLOW, _UNREADABLE),
     Channel.TEMPLATE_KWARGS: ChannelRule(Policy.DENY, Policy.DENY, _UNREADABLE),
     Channel.SUFFIX: ChannelRule(Policy.JUDGE, Policy.JUDGE, _READABLE),

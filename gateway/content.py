@@ -15,6 +15,9 @@ FREE_KEYS: Final = frozenset(
 )
 """Keys below which names are the caller's own in every API; see :class:`gateway.intake.KeyRules`."""
 
+MANY_NUMBERS: Final = 8
+"""A tool that is called with fewer says something by them, one that is called with more may be told a text."""
+
 _NAMES: Final = {str: "a string", bool: "true or false", dict: "an object", list: "an array", int: "an integer"}
 
 
@@ -83,8 +86,23 @@ def all_text(value: object) -> tuple[str, ...]:
 
     A schema or a list of tools is one text to a model, and a word split over two strings of it is still read by it.
     """
-    text = "\n".join(item for item in strings(value) if item.strip())
+    text = "\n".join([*(item for item in strings(value) if item.strip()), *_spelt_numbers(value)])
     return (text,) if text else ()
+
+
+def _spelt_numbers(value: object) -> tuple[str, ...]:
+    """The numbers of a JSON value, if they are so many that they may spell a text; templates write them, too."""
+    found: list[str] = []
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            stack.extend(reversed(item.values()))
+        elif isinstance(item, list):
+            stack.extend(reversed(item))
+        elif isinstance(item, int | float) and not isinstance(item, bool):
+            found.append(str(item))
+    return (" ".join(found),) if len(found) >= MANY_NUMBERS else ()
 
 
 def text_use(channel: Channel, body: JsonObject, key: str) -> Iterable[ChannelUse]:
@@ -119,5 +137,6 @@ _SCHEMA_WORDS: Final = frozenset(
 
 def schema_text(value: object) -> tuple[str, ...]:
     """Every string of a schema or a list of tools as one text, less the words that every schema has."""
-    text = "\n".join(item for item in strings(value) if item.strip() and item not in _SCHEMA_WORDS)
+    words = (item for item in strings(value) if item.strip() and item not in _SCHEMA_WORDS)
+    text = "\n".join([*words, *_spelt_numbers(value)])
     return (text,) if text else ()

@@ -23,6 +23,9 @@ MAX_DEPTH: Final = 128
 MAX_VALUES: Final = 100_000
 """Objects and arrays in a body. A million are two megabytes, or a hundred bytes of zstd, and a second of work."""
 
+MAX_ITEMS: Final = 400_000
+"""Of all objects and arrays together: of numbers and short strings, a few bytes of zstd make millions, too."""
+
 MAX_DIGITS: Final = 40
 """Of an integer. Python refuses from 4,300 digits on, Go and C++ read such a number as they like."""
 
@@ -33,7 +36,7 @@ MAX_ZSTD_WINDOW_BYTES: Final = 8 * 1024 * 1024
 
 # Linear on an unfinished string, too: possessive quantifiers give nothing back, and since the closing quote may be
 # missing, no quote within the string is tried as the beginning of another.
-_STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -145,18 +148,22 @@ def _position(error: Exception) -> str:
 
 
 def _check_depth(text: str) -> None:
-    depth = values = 0
+    depth = values = items = 0
     for match in _STRING_OR_BRACKET.finditer(text):
-        token = match.group() if match.end() - match.start() == 1 else ""
-        if token in {"[", "{"}:
+        mark = match.group() if match.end() - match.start() == 1 else ""
+        if mark in {"[", "{"}:
             depth += 1
             values += 1
             if values > MAX_VALUES:
                 raise BadRequestError(f"the body has more than {MAX_VALUES} objects and arrays")
             if depth > MAX_DEPTH:
                 raise BadRequestError(f"the body is nested deeper than {MAX_DEPTH} levels")
-        elif token in {"]", "}"}:
+        elif mark in {"]", "}"}:
             depth -= 1
+        elif mark == ",":
+            items += 1
+            if items > MAX_ITEMS:
+                raise BadRequestError(f"the body has more than {MAX_ITEMS} items in its objects and arrays")
 
 
 def _unique(pairs: Sequence[tuple[str, object]]) -> JsonObject:

@@ -19,6 +19,7 @@ import structlog
 from gateway.answer_memory import AnswerMemory
 from gateway.channels import Channel, Policy, setting_name
 from gateway.conversation import Conversation, Edit, Message, Speaker, joined_forms
+from gateway.dialects.control_tokens import chat_pieces
 from gateway.errors import ChannelDeniedError, GatewayError, GuardTimeoutError, TooLongError
 from gateway.judging import Judge, Text
 from gateway.metrics import Metrics
@@ -84,7 +85,10 @@ class _Run:
     @property
     def forms(self) -> tuple[str, ...]:
         """The texts to judge."""
-        return tuple(text for text in joined_forms(self.messages) if text) if self.judged else ()
+        if not self.judged:
+            return ()
+        texts = [text for text in joined_forms(self.messages) if text]
+        return tuple(dict.fromkeys([*texts, *(piece for text in texts for piece in chat_pieces(text))]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +199,9 @@ class Moderator:
         return Edit(system=self._settings.system_text if replaces else None)
 
     async def _decide(self, conversation: Conversation) -> Outcome:
-        self._check_length(conversation)
+        # First what is denied: `fail_open` may let the rest through.
         self._check_denied(conversation)
+        self._check_length(conversation)
         exchanges = _exchanges(conversation.messages, self._settings, self._answers)
         extra = self._channel_texts(conversation, exchanges)
         self._check_bounds([*extra, *(text for exchange in exchanges for text in exchange.texts(()))])
@@ -204,6 +209,10 @@ class Moderator:
         if any(verdict.blocked for verdict in verdicts):
             return self._outcome(verdicts, frozenset())
         last, dropped = await self._judge_exchanges(exchanges)
+        if dropped:
+            # What was read after turns that are gone now is read without them, as the model will.
+            kept = [exchange for exchange in exchanges if exchange.positions.isdisjoint(dropped)]
+            verdicts = await self._judge.verdicts(self._channel_texts(conversation, kept))
         outcome = self._outcome([*verdicts, *last], dropped)
         return dataclasses.replace(outcome, question=self._question(conversation, exchanges, outcome))
 
@@ -214,7 +223,7 @@ class Moderator:
             return None
         last = exchanges[-1].runs[-1]
         # With a prefill, a schema or a bias on single tokens the words are the client's.
-        forced = any(use.channel in {Channel.FORMAT, Channel.PREFILL} for use in conversation.channels)
+        forced = any(use.channel in {Channel.FORMAT, Channel.GRAMMAR, Channel.PREFILL} for use in conversation.channels)
         forced = forced or last.role is Role.ASSISTANT or bool(conversation.body.get("logit_bias"))
         return None if forced or outcome.score is None else last.turn.text or None
 

@@ -40,6 +40,9 @@ _log = structlog.stdlib.get_logger(__name__)
 THREAD_FROM_BYTES: Final = 262_144
 """From this length on a body is parsed in a thread."""
 
+OWN_BODY_BYTES: Final = 65_536
+"""Of a body that the gateway answers itself, beside the text to judge."""
+
 _Headers = list[tuple[bytes, bytes]]
 
 
@@ -107,7 +110,10 @@ class _Exchange:
         handler = OWN_HANDLERS.get(self._route.target)
         if handler is None:
             raise NotImplementedHereError("this gateway does not answer this route")
-        await self._send_answer(await handler(self._services, await self._raw_body()))
+        # Read on the event loop, so no longer than what can be judged: six bytes a character where each is escaped.
+        settings = self._services.settings
+        most = min(settings.max_body_bytes, OWN_BODY_BYTES + 6 * settings.max_judged_bytes)
+        await self._send_answer(await handler(self._services, await self._raw_body(most)))
 
     async def _pass(self, max_bytes: int | None) -> None:
         """Both ways as it comes."""
@@ -183,10 +189,10 @@ class _Exchange:
         response = await upstream.open(self._route.method, self._match.upstream_path, query, headers, body)
         await upstream.relay(response, send, self._headers)
 
-    async def _raw_body(self) -> RawBody:
+    async def _raw_body(self, max_bytes: int | None = None) -> RawBody:
         if sum(name == b"content-type" for name, _ in self._scope["headers"]) > 1:
             raise BadRequestError("the request has more than one content type")
-        data = await self._client.body(self._services.settings.max_body_bytes)
+        data = await self._client.body(max_bytes or self._services.settings.max_body_bytes)
         return RawBody(
             data,
             self._header(b"content-type"),

@@ -9,7 +9,7 @@ from typing import Final
 from gateway.channels import Channel
 from gateway.content import all_text, string
 from gateway.conversation import ChannelUse
-from gateway.dialects.openai_content import told_beside
+from gateway.dialects.openai_content import check_enclosed, told_beside
 from gateway.errors import BadRequestError
 from gateway.intake import JsonObject
 
@@ -144,7 +144,8 @@ def _document(block: JsonObject, where: str, found: BlockTexts) -> None:
         found.uses.append(ChannelUse(Channel.IMAGES, where))
 
 
-def _image(block: JsonObject, where: str, found: BlockTexts) -> None:  # noqa: ARG001 -- as the others
+def _image(block: JsonObject, where: str, found: BlockTexts) -> None:
+    check_enclosed(block, where)
     found.uses.append(ChannelUse(Channel.IMAGES, where))
 
 

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 from typing import ClassVar, Final
 
 from gateway.channels import Channel
-from gateway.content import FREE_KEYS, all_text, array, dropped, flag, objects, string
+from gateway.content import FREE_KEYS, array, dropped, flag, objects, string
 from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp, joined_forms
 from gateway.dialects.anthropic_blocks import BlockTexts, check_is_read, read_content, text_blocks
 from gateway.dialects.base import Dialect, Flavour
 from gateway.dialects.json_body import JsonBody
 from gateway.dialects.llama_fields import spelt_use, template_kwargs_use
+from gateway.dialects.openai_content import told_beside
 from gateway.errors import BadRequestError
 from gateway.framing import compact_json, sse_frame
 from gateway.intake import JsonObject, KeyRules
@@ -138,7 +139,7 @@ def _messages(items: list[JsonObject], read: list[BlockTexts]) -> Iterable[Messa
         if role == _SYSTEM:
             continue
         yield from (Message(Speaker.TOOL, result, index) for result in texts.results)
-        own = (*texts.own, *_other_text(item))
+        own = (*texts.own, *_other_text(item, f"messages[{index}]"))
         if own or not texts.results:
             yield Message(_SPEAKERS[role], own, index)
 
@@ -150,18 +151,19 @@ def _role(item: JsonObject, index: int) -> str:
     return role
 
 
-def _other_text(item: JsonObject) -> tuple[str, ...]:
+def _other_text(item: JsonObject, where: str) -> tuple[str, ...]:
     """What else is in a message: llama-server hands the whole of it to the template where its content is a string."""
-    return all_text([value for key, value in item.items() if key not in {"role", "content", "cache_control"}])
+    return told_beside(item, {"role", "content", "cache_control"}, where)
 
 
 def _system_use(body: JsonObject, items: list[JsonObject], read: list[BlockTexts]) -> Iterable[ChannelUse]:
     parts = text_blocks(body.get(_SYSTEM), _SYSTEM)
     messages = [Message(Speaker.USER, parts)] if parts else []
-    for item, texts in zip(items, read, strict=True):
+    for index, (item, texts) in enumerate(zip(items, read, strict=True)):
         if item.get("role") == _SYSTEM:
             results = (text for result in texts.results for text in result)
-            messages.append(Message(Speaker.USER, (*texts.own, *results, *_other_text(item))))
+            others = _other_text(item, f"messages[{index}]")
+            messages.append(Message(Speaker.USER, (*texts.own, *results, *others)))
     if forms := tuple(form for form in joined_forms(messages) if form):
         yield ChannelUse(Channel.SYSTEM, _SYSTEM, forms)
 

@@ -1,4 +1,4 @@
-"""What templates put between turns, in prompts that no template is laid around."""
+"""What templates put between turns, in prompts that no template is laid around, and in texts of those that one is."""
 
 from __future__ import annotations
 
@@ -8,12 +8,26 @@ from typing import Final
 _CONTROL_TOKEN: Final = re.compile(r"<[|/\uff5c]?[^<>\s]{1,40}[|\uff5c]?>|\[/?(?:INST|SYS[A-Z_]*)\]")
 """Those of the common templates; a piece between two of them may be a turn of its own."""
 
+_CHAT_TOKEN: Final = re.compile(
+    "<[|\uff5c][^<>|\\s]{1,40}[|\uff5c]>|<(?:start_of_turn|end_of_turn|turn[|]|[|]turn|eos|bos|/?s)>|\\[/?(?:INST|SYS[A-Z_]*)\\]"
+)
+"""Those that nobody types in a chat by chance; in a chat ``<b>`` is no token."""
+
 _ROLE_NAMES: Final = frozenset({"user", "assistant", "system", "model", "tool"})
 
 
 def turn_pieces(prompt: str) -> tuple[str, ...]:
     """The texts between control tokens, less the names of roles; none where there is no control token."""
-    if not _CONTROL_TOKEN.search(prompt):
+    return _pieces(prompt, _CONTROL_TOKEN)
+
+
+def chat_pieces(text: str) -> tuple[str, ...]:
+    """The same of a chat's turn: llama-server reads a template's tokens in it, too, so it may be several turns."""
+    return _pieces(text, _CHAT_TOKEN)
+
+
+def _pieces(text: str, token: re.Pattern[str]) -> tuple[str, ...]:
+    if not token.search(text):
         return ()
-    pieces = (piece.strip() for piece in _CONTROL_TOKEN.split(prompt))
+    pieces = (piece.strip() for piece in token.split(text))
     return tuple(piece for piece in pieces if piece and piece not in _ROLE_NAMES)

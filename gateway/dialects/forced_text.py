@@ -7,8 +7,11 @@ that the model must write (llama.cpp src/llama-grammar.cpp, common/json-schema-t
 from __future__ import annotations
 
 import re
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 
 from gateway.errors import BadRequestError
@@ -19,7 +22,12 @@ MAX_CHARS: Final = 131_072
 
 _ESCAPE: Final = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))", re.DOTALL)
 _CONTROLS: Final = {"n": "\n", "r": "\r", "t": "\t"}
-_RANGE: Final = re.compile(r"(.)-(.)", re.DOTALL)
+_MEMBER: Final = re.compile(_ESCAPE.pattern + "|[^\\\\]", re.DOTALL)
+_FOREIGN: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]|\A\s*%")
+"""What no grammar has: llama.cpp stops reading at a NUL, and ends the server at ``%llguidance``."""
+
+_SURROGATES: Final = (0xD800, 0xDFFF)
+_LAST_CHAR: Final = 0x10FFFF
 
 # Possessive quantifiers keep these linear on what is unfinished.
 _GRAMMAR_TOKEN: Final = re.compile(
@@ -91,6 +99,9 @@ class _Sequence:
         if times == 1:
             return
         again = self.pieces[self._last :]
+        if times == 0:
+            del self.pieces[self._last :]
+            return
         if len(self.pieces) + len(again) * times > MAX_PIECES:
             raise _too_much()
         self.pieces += again * (times - 1)
@@ -106,6 +117,8 @@ def grammar_text(source: str) -> ForcedText:
     """
     if len(source) > MAX_CHARS:
         raise _too_much()
+    if _FOREIGN.search(source):
+        raise BadRequestError("grammar has a control character or begins with %, wanted GBNF such as root ::= ...")
     reader = _GrammarReader()
     for match in _GRAMMAR_TOKEN.finditer(source):
         reader.take(match)
@@ -243,15 +256,57 @@ def _char(escape: re.Match[str]) -> str:
 
 
 def _only_char(chars: str) -> str:
-    """The first character of a class: all there is in ``[e]``, and a spelling in ``[eE]``; a range leaves a choice."""
-    text = _unescaped(chars)
-    span = _RANGE.match(text)
-    is_choice = chars.startswith("^") or (span is not None and span[1] != span[2])
-    return "" if is_choice else text[:1]
+    """The character that a class leaves: all that ``[e]`` or a negated class of the others has, a spelling in ``[eE]``.
+
+    Others in it do not count where it has one letter or digit of ASCII, or one at all: a model writes that.
+    """
+    spans = _spans(chars.removeprefix("^"))
+    if chars.startswith("^"):
+        spans = _complement(spans)
+    points = _alphanumerics()
+    places = [(bisect_left(points, low), bisect_right(points, high)) for low, high in spans]
+    of_ascii = bisect_left(points, 0x80)
+    for end in (of_ascii, len(points)):
+        within = [(first, min(last, end)) for first, last in places if first < min(last, end)]
+        if sum(last - first for first, last in within) == 1:
+            return chr(points[within[0][0]])
+    # Without letters and digits, or with several: a choice of spellings, or of what to write.
+    is_list = not chars.startswith("^") and all(low == high for low, high in spans)
+    return chr(spans[0][0]) if is_list and spans else ""
+
+
+def _spans(members: str) -> list[tuple[int, int]]:
+    """The characters of a class, as first and last of each of its ranges."""
+    raw = [match.group() for match in _MEMBER.finditer(members)]
+    spans: list[tuple[int, int]] = []
+    place = 0
+    while place < len(raw):
+        is_range = raw[place + 1 : place + 2] == ["-"] and place + 2 < len(raw)
+        first, last = _unescaped(raw[place]), _unescaped(raw[place + 2 if is_range else place])
+        if first and last:
+            spans.append((ord(first), ord(last)))
+        place += 3 if is_range else 1
+    return spans
+
+
+def _complement(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    gaps: list[tuple[int, int]] = []
+    after = 0
+    for low, high in sorted([*spans, _SURROGATES]):
+        if low > after:
+            gaps.append((after, low - 1))
+        after = max(after, high + 1)
+    return [*gaps, (after, _LAST_CHAR)] if after <= _LAST_CHAR else gaps
+
+
+@cache
+def _alphanumerics() -> Sequence[int]:
+    """Every letter and digit of Unicode, in order."""
+    return array("I", (point for point in range(_LAST_CHAR + 1) if chr(point).isalnum()))
 
 
 def _times(digits: str) -> int:
-    return max(1, min(int(digits[:9]), MAX_PIECES))
+    return min(int(digits[:9]), MAX_PIECES)
 
 
 def _readable(texts: Iterable[str]) -> tuple[str, ...]:

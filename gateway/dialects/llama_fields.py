@@ -96,7 +96,7 @@ def _grammar_use(body: JsonObject) -> Iterable[ChannelUse]:
     if forced.token_ids:
         yield ChannelUse(Channel.TOKEN_PROMPT, "grammar")
     # Also without a text: it still decides what the model says, so its answer is not the model's own.
-    yield ChannelUse(Channel.FORMAT, "grammar", forced.texts)
+    yield ChannelUse(Channel.GRAMMAR, "grammar", forced.texts)
 
 
 def _harmless(key: str, value: object) -> bool:

@@ -56,9 +56,9 @@ class LlamaNative(JsonBody):
         )
         yield sse_frame(_final(conversation, "", stamp))
 
-    def rewrite(self, body: JsonObject, edit: Edit) -> JsonObject:  # noqa: ARG002 -- nothing to edit
-        """The same body: a prompt has no turns that could be dropped and no place for a system text."""
-        return body
+    def rewrite(self, body: JsonObject, edit: Edit) -> JsonObject:
+        """Without the client's system text where there is another; a prompt has no place for that, nor turns."""
+        return body if edit.system is None else {key: value for key, value in body.items() if key != "system_prompt"}
 
 
 def native_uses(body: JsonObject) -> Iterable[ChannelUse]:

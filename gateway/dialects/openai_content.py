@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.channels import Channel
-from gateway.content import objects, string
+from gateway.content import all_text, objects, string
 from gateway.conversation import ChannelUse
 from gateway.errors import BadRequestError
 from gateway.intake import JsonObject, strings
@@ -89,6 +91,8 @@ _ID: Final = re.compile(
 _WORD: Final = re.compile(r"(?=[AEIOUY]|[A-Z]?[a-z]*[aeiouy])(?:[A-Z][a-z]+|[a-z]{2,})")
 """A run of letters that may be a word; chance makes some of them too, but fewer."""
 
+_TEXT_BYTES: Final = 7
+
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -131,16 +135,19 @@ def _part(part: JsonObject, where: str) -> Content:
         texts = (text, *told_beside(part, {"type", "logprobs", key}, where))
         return Content(tuple(text for text in texts if text))
     if kind in _MEDIA_PARTS:
-        _check_enclosed(part, where)
+        check_enclosed(part, where)
         return Content(media=(ChannelUse(_MEDIA_PARTS[kind], where),))
     raise BadRequestError(f"{where}.type is unknown, wanted text, an image or audio")
 
 
-def _check_enclosed(part: JsonObject, where: str) -> None:
+def check_enclosed(part: JsonObject, where: str) -> None:
     """Refuse media that the upstream would fetch: from inside its network, and only after we have looked.
 
     llama-server fetches ``http`` and reads ``file`` addresses (tools/server/server-common.cpp, ``handle_media``);
     base64 has no colon.
+
+    Raises:
+        BadRequestError: if there is an address in it.
     """
     for text in strings(part):
         if ":" in text[:64] and not text.startswith("data:"):
@@ -161,7 +168,7 @@ def told(value: object, key: str = "") -> Iterator[str]:
         yield from _told_string(value, key)
     elif isinstance(value, dict) and key == "arguments":
         # Its names and ids are the caller's own.
-        yield from (text for text in strings(value) if text.strip())
+        yield from all_text(value)
     elif isinstance(value, dict):
         for name, inner in value.items():
             yield from (name,) if name.strip() and name not in _WORDS else ()
@@ -197,13 +204,26 @@ def _is_id(text: str) -> bool:
     if form is None:
         return False
     chosen = form["tail"] or form["alone"] or ""
+    if _encodes_text(chosen):
+        return False
     return len(chosen) <= 9 or 5 * sum(map(len, _WORD.findall(chosen))) <= 3 * len(chosen)
+
+
+def _encodes_text(letters: str) -> bool:
+    """Whether it is hexadecimal or base64 of a text; chance makes printable bytes of so many in one of a thousand."""
+    padded = letters + "=" * (-len(letters) % 4)
+    for decode, data in ((bytes.fromhex, letters), (b64decode, padded)):
+        with suppress(ValueError):
+            found = decode(data)
+            if len(found) >= _TEXT_BYTES and found.isascii() and found.decode("ascii").isprintable():
+                return True
+    return False
 
 
 def _decoded(arguments: str) -> Iterable[str]:
     r"""The texts of a call's arguments, which are JSON in a string: ``\u0065`` in them is an ``e`` to the model."""
     try:
-        found = list(strings(json.loads(arguments, object_pairs_hook=_pairs)))
+        found = list(all_text(json.loads(arguments, object_pairs_hook=_pairs)))
     except json.JSONDecodeError:
         found = [arguments]
         readable = "\\u" not in arguments

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import BadRequestError, BodyTooLargeError, UnsupportedMediaError
-from gateway.intake import MAX_DEPTH, MAX_VALUES, KeyRules, RawBody, decoded, read_object, strings
+from gateway.intake import MAX_DEPTH, MAX_ITEMS, MAX_VALUES, KeyRules, RawBody, decoded, read_object, strings
 
 RULES = KeyRules(known=frozenset({"prompt", "messages", "content", "role", "kind"}), free=frozenset({"options"}))
 
@@ -106,6 +106,13 @@ def test_a_body_of_very_many_values_is_refused() -> None:
     """A hundred bytes of zstd can hold a million."""
     with pytest.raises(BadRequestError, match=f"more than {MAX_VALUES} objects and arrays"):
         read_object(b'{"prompt":[' + b"[]," * MAX_VALUES + b"0]}", RULES)
+
+
+def test_a_body_of_very_many_items_is_refused() -> None:
+    """Numbers and strings are work as well, and compress to next to nothing; commas in strings are none."""
+    with pytest.raises(BadRequestError, match=f"more than {MAX_ITEMS} items"):
+        read_object(b'{"prompt":[' + b"1," * (MAX_ITEMS + 1) + b"0]}", RULES)
+    assert read_object(b'{"prompt":"' + b"," * (MAX_ITEMS + 1) + b'"}', RULES)
 
 
 JSON = st.recursive(

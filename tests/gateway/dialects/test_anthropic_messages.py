@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -280,3 +281,23 @@ async def test_counting_tokens_passes(counting: Gateway) -> None:
         counted = await official.messages.count_tokens(model="m", messages=[{"role": "user", "content": OFF_TOPIC}])
     assert counted.input_tokens == 12
     assert counting.engine.judged == []
+
+
+async def test_the_arguments_of_calls_beside_the_content_are_read_as_a_template_reads_them(gateway: Gateway) -> None:
+    """llama-server hands a message whose content is a string on as it is."""
+    escaped = json.dumps({"q": "".join(f"\\u{ord(char):04x}" for char in OFF_TOPIC)}).replace("\\\\", "\\")
+    calls = [{"type": "function", "function": {"name": "f", "arguments": escaped}}]
+    said = {"role": "assistant", "content": "Aye.", "tool_calls": calls}
+    messages = [{"role": "user", "content": "Who is Spock?"}, said, {"role": "user", "content": "And Kirk?"}]
+    await gateway.post("/v1/messages", {"model": "m", "max_tokens": 9, "messages": messages})
+    assert any(OFF_TOPIC in text for text in gateway.engine.judged)
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+async def test_an_image_by_its_address_is_fetched_for_nobody(start: GatewayFactory, path: str) -> None:
+    """It may lie within the upstream's own network."""
+    image = {"type": "image", "source": {"type": "url", "url": "http://169.254.169.254/latest"}}
+    body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [image]}]}
+    async with start(profile="trusted", api="llama-server") as gateway:
+        assert (await gateway.post(path, body)).status_code == 400
+        assert gateway.upstream.requests == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -24,6 +25,11 @@ from tests.gateway.running import GatewayFactory
         'root ::= "e" "g"{2}',
         'root ::= "e" ("g"){2 # } "\n}',
         'root ::= "x"\nroot ::= "e" ("g")? "g" root',
+        r'root ::= [^\x00-df-\U0010FFFF] "gg"',
+        r'root ::= [^\x01-df-\U0010FFFF] "gg"',
+        r'root ::= [\x01-\x08e] "gg"',
+        'root ::= [\U0001d412e] "gg"',
+        'root ::= "e" "Spock "{0} "gg"',
     ],
 )
 def test_a_grammar_is_read_as_the_text_it_makes(source: str) -> None:
@@ -48,7 +54,18 @@ def test_token_ids_in_a_grammar_cannot_be_read() -> None:
     assert not grammar_text('root ::= !<[791]> "<[791]>"').token_ids
 
 
-@pytest.mark.parametrize("source", ["Who is Spock?", " ", 'root ::= "egg', "root ::= [egg", "root ::= <egg"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "Who is Spock?",
+        " ",
+        'root ::= "egg"\0',
+        '%llguidance\nroot ::= "egg"',
+        'root ::= "egg',
+        "root ::= [egg",
+        "root ::= <egg",
+    ],
+)
 def test_what_is_no_grammar_is_refused(source: str) -> None:
     """Without a word of it."""
     with pytest.raises(BadRequestError, match="wanted") as error:
@@ -106,3 +123,10 @@ async def test_no_escape_hides_what_a_model_must_write(start: GatewayFactory, pa
         answer = await gateway.post(path, {"max_tokens": 9, "messages": [{"role": "user", "content": "Kirk"}], **more})
         assert answer.headers["x-guard-decision"] == "block"
         assert gateway.upstream.requests == []
+
+
+def test_many_wide_classes_are_read_at_once() -> None:
+    """A class of all but one character of a million takes as long as any other."""
+    began = time.process_time()
+    assert grammar_text("root ::= " + "[^e]" * 25_000).texts == ()
+    assert time.process_time() - began < 5

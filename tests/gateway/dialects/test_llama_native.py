@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -93,7 +94,7 @@ def test_turns_that_a_prompt_brings_are_each_judged() -> None:
 @pytest.mark.parametrize(
     ("more", "channel"),
     [
-        ({"grammar": 'root ::= "egg"'}, Channel.FORMAT),
+        ({"grammar": 'root ::= "egg"'}, Channel.GRAMMAR),
         ({"json_schema": {"const": OFF_TOPIC}}, Channel.FORMAT),
         ({"reasoning_budget_message": OFF_TOPIC}, Channel.PREFILL),
         ({"reasoning_budget_end_tags": [OFF_TOPIC]}, Channel.PREFILL),
@@ -108,7 +109,7 @@ async def test_text_that_is_forced_on_the_model_is_judged(
     """On every native route."""
     prompt = {"prompt": "Kirk", "input_prefix": "", "input_suffix": ""}
     assert channel in uses(parse("llama_infill" if path == "/infill" else "llama_completion", prompt | more))
-    async with start(api="llama-server") as gateway:
+    async with start(api="llama-server", channel_grammar="judge") as gateway:
         got = await gateway.post(path, prompt | more)
         assert got.headers["x-guard-reason"] == "off_topic"
         assert gateway.upstream.requests == []
@@ -196,3 +197,11 @@ def test_adapters_named_by_the_client_are_a_channel_that_cannot_be_read(dialect:
     conversation = parse(dialect, {"prompt": "Kirk", "input_prefix": "a", "lora": [{"id": 0, "scale": 1.0}]})
 
     assert Channel.TEMPLATE_KWARGS in uses(conversation)
+
+
+async def test_ones_own_system_text_leaves_no_place_for_the_clients(start: GatewayFactory) -> None:
+    """A prompt has none for the operator's, but the client's is gone."""
+    settings = {"channel_system": "replace", "system_text": "Be brief."}
+    async with start(api="llama-server", **settings) as gateway:
+        await gateway.post("/completion", {"prompt": "Kirk", "system_prompt": OFF_TOPIC})
+        assert json.loads(gateway.upstream.requests[0].body) == {"prompt": "Kirk"}

@@ -309,6 +309,24 @@ async def test_an_id_that_a_client_made_up_is_judged(gateway: Gateway, made_up: 
 
 
 @pytest.mark.parametrize(
+    "made_up",
+    ["call_486f7720646f204920626f696c20616e206567673f", "call_SG93IGRvIEkgYm9pbCBhbiBlZ2chPz8"],
+)
+async def test_an_id_that_is_a_text_in_other_letters_is_judged(gateway: Gateway, made_up: str) -> None:
+    """Hexadecimal and base64: models read both."""
+    result = {"role": "tool", "tool_call_id": made_up, "content": "Kirk"}
+    await gateway.post("/v1/chat/completions", {"messages": [ON, call("{}"), result]})
+    assert any(made_up in text for text in gateway.engine.judged)
+
+
+@pytest.mark.parametrize("arguments", [{"q": list(b"How do I boil")}, json.dumps({"q": list(b"How do I boil")})])
+async def test_many_numbers_are_judged_as_the_text_they_may_spell(gateway: Gateway, arguments: Any) -> None:
+    """Templates write them into the prompt."""
+    await gateway.post("/v1/chat/completions", {"messages": [ON, call(arguments)]})
+    assert any("72 111 119 32 100" in text for text in gateway.engine.judged)
+
+
+@pytest.mark.parametrize(
     "known",
     [
         "call_Xq7bT2mZ9kLpR4wV8sYc1dFg",
