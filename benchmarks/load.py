@@ -141,9 +141,10 @@ def _measure_bare(context: Context, texts: Sequence[str], found: _Found) -> None
 def _measure_levels(gateway: Served, behind: Listening, texts: list[str], found: _Found) -> None:
     load(_job(gateway, 4, texts[:16]))  # warm-up
     for clients in CLIENTS:
-        before = [cpu_seconds(process.pid) for process in (gateway, behind)]
+        pids = (gateway.pid, behind.pid)
+        before = [cpu_seconds(pid) for pid in pids]
         report = load(_job(gateway, clients, texts))
-        used = [cpu_seconds(process.pid) - then for process, then in zip((gateway, behind), before, strict=True)]
+        used = [cpu_seconds(pid) - then for pid, then in zip(pids, before, strict=True)]
         found.levels[clients].append(_Level(report, *used))
 
 

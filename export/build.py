@@ -187,6 +187,8 @@ def open_base_weights(
     Raises:
         CheckpointError: if it is missing or unreadable.
     """
+    if base_path is None and base.get("folder") is not None:
+        base_path = Path(base["folder"])
     if base_path is None and base.get("package") is not None:
         packaged = packaged_base(base["package"])
         size = size_bytes(packaged)
@@ -194,7 +196,7 @@ def open_base_weights(
     if base_path is not None and base_path.suffix == ".gguf":
         progress("reading the base", 0.0)
         return GgufCheckpoint(base_path)
-    return open_checkpoint(str(base_path or base.get("folder") or base.get("hub")))
+    return open_checkpoint(str(base_path or base.get("hub")))
 
 
 def cut(checkpoint: Checkpoint, layers: int | None, keep_list: Path | None, rounding: str | None = None) -> Checkpoint:

@@ -53,8 +53,15 @@ def training_base(  # noqa: PLR0913 - a stage takes what it needs by name
         return folder, read_config(folder).architecture.template
     checkpoint = cut(open_base_weights(base, cache, path), layers, keep_list, rounding)
     kept = keep_list.read_text() if keep_list else ""
-    key = "/".join([str(base.get("package") or path), str(layers), kept, *([rounding] if rounding else [])])
+    named = str(base.get("package")) if source is None else _state(Path(source))
+    key = "/".join([named, str(layers), kept, *([rounding] if rounding else [])])
     target = cache / "training" / hashlib.sha256(key.encode()).hexdigest()[:16] / "base.gguf"
     if not target.is_file():
         write_f16(checkpoint, target, {})
     return target, by_gguf_name(checkpoint.architecture).template
+
+
+def _state(path: Path) -> str:
+    """Tells a file from others, and from what it was before."""
+    state = path.stat()
+    return f"{path.resolve()} {state.st_size} {state.st_mtime_ns}"

@@ -48,6 +48,7 @@ def evaluate_guard(adapter: str, data: Path | None, run_folder: Path | None, out
 def card_sources(adapter: AdapterFolder) -> CardSources:
     """What the card of an adapter is rendered from."""
     from train.card import CardBase, CardSources
+    from train.run_dir import RunDir
 
     base = adapter.packaged_base
     named = adapter.guard["base"]
@@ -59,7 +60,7 @@ def card_sources(adapter: AdapterFolder) -> CardSources:
     return CardSources(
         guard=adapter.path / "guard.json",
         report=adapter.path / "report.json",
-        run=adapter.path / "run.json",
+        run=_record_of(adapter.path, RunDir(adapter.path.parent)) or adapter.path / "run.json",
         base=card_base,
         files=[
             ("adapter_model.safetensors", "the LoRA adapter and the classification head, F16"),
@@ -94,7 +95,7 @@ def _held_out(adapter: Path, run: RunDir, scored: GgufScorer) -> list[tuple[Subj
 
     by = _scored_by(scored)
     subjects = []
-    if (hard := _hard_set(adapter)) is not None:
+    if (hard := _hard_set(adapter, run)) is not None:
         subject = Subject(name="hard", title="Hard set", scored_by=by, show_texts=True)
         subjects.append((subject, read_hard(hard, scored.manifest.labels)))
     if test := _rows_of(run, "test"):
@@ -108,12 +109,17 @@ def _held_out(adapter: Path, run: RunDir, scored: GgufScorer) -> list[tuple[Subj
     return subjects
 
 
-def _hard_set(adapter: Path) -> Path | None:
+def _record_of(adapter: Path, run: RunDir) -> Path | None:
+    """What an adapter's run was made of: beside it where it ships, else in the run's folder."""
+    return next((path for path in (adapter / "run.json", run.record) if path.is_file()), None)
+
+
+def _hard_set(adapter: Path, run: RunDir) -> Path | None:
     """The folder of the hard set of the topic that an adapter was trained on."""
     from train.run import DATA
 
-    record = adapter / "run.json"
-    if not record.is_file():
+    record = _record_of(adapter, run)
+    if record is None:
         return None
     recipe = tomllib.loads(json.loads(record.read_text("utf-8"))["recipe"])
     topic = recipe["data"].get("topic")
@@ -141,6 +147,7 @@ def _evaluate(
 
 
 def _baselines(training: list[Row], scored: GgufScorer) -> list[Baseline]:
+    from guard.labels import DEFAULT_LABELS
     from train.baselines import fit_baselines, topic_keywords
     from train.corpus import read_corpus
     from train.run import DATA
@@ -149,7 +156,7 @@ def _baselines(training: list[Row], scored: GgufScorer) -> list[Baseline]:
         return []
     corpus = DATA / "startrek"
     keywords = (
-        topic_keywords(read_corpus(corpus, scored.manifest.labels).names, scored.manifest.topic)
+        topic_keywords(read_corpus(corpus, DEFAULT_LABELS).names, scored.manifest.topic)
         if scored.manifest.topic == "Star Trek"
         else frozenset()
     )

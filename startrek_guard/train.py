@@ -91,7 +91,7 @@ def run(
     loaded = _recipe(recipe)
     source, template = _base(loaded, base)
     folder = RunDir(output or Path("runs") / loaded.name)
-    run_recipe(loaded, folder, source, template, merged_folder=merged, say=err.print)
+    run_recipe(loaded, folder, source, template, merged_folder=merged, base_path=base, say=err.print)
 
 
 @app.command("calibrate")
@@ -171,17 +171,29 @@ def _recipe(name: str) -> Recipe:
 
 
 def _base(recipe: Recipe, path: Path | None) -> tuple[Base, PromptTemplate]:
-    """The weights that a recipe starts from, layers and vocabulary cut, and the prompt's marks for them."""
+    """The weights that a recipe starts from, layers and vocabulary cut, and the prompt's marks for them.
+
+    Raises:
+        FoldError: if the recipe's labels can't become tokens of this base: better now than after the training.
+    """
+    from accelerate import PartialState
+
+    from export.build import open_base_weights
+    from export.fold import place_labels
     from export.training_base import training_base
     from train.model import base_in
+    from train.run import labels_of
 
     base = recipe.base
-    if base.random is not None and path is None:
-        path = _random_base(base.random)
     keep_list = None if base.vocabulary is None else recipe.file(base.vocabulary)
-    found, template = training_base(
-        _named(recipe), cache_folder(), path, layers=base.layers, keep_list=keep_list, rounding=base.rounding
-    )
+    # Of several processes the first one writes what the others find.
+    with PartialState().main_process_first():
+        if base.random is not None and path is None:
+            path = _random_base(base.random)
+        found, template = training_base(
+            _named(recipe), cache_folder(), path, layers=base.layers, keep_list=keep_list, rounding=base.rounding
+        )
+    place_labels(open_base_weights({}, cache_folder(), found).vocabulary, labels_of(recipe), template)
     return base_in(found), template
 
 

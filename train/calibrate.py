@@ -14,7 +14,7 @@ from guard.calibration import Calibration, Decision, LabelLogits
 from guard.labels import Labels
 from train.errors import CalibrationError
 from train.guard_file import calibration_as_dict, update_guard_file
-from train.metrics import Z_95, Bools, Confusion, Floats, calibration_error, confusion_of, largest_threshold
+from train.metrics import Z_95, Bools, Confusion, Floats, calibration_error, confusion_of, largest_threshold, wilson
 from train.rows import Row
 from train.scoring import Scorer, least_difference
 
@@ -30,8 +30,8 @@ class Aim:
     """What a calibration is for.
 
     Attributes:
-        max_false_block: the promise: at most this share of on-topic prompts is refused. None promises nothing and
-            takes the threshold of the highest balanced accuracy.
+        max_false_block: the promise: at most this share of on-topic prompts is refused, at 95 % confidence. None
+            promises nothing and takes the threshold of the highest balanced accuracy.
         uncertain_share: share of all rows that fall into the uncertain band, those next to the threshold on the side
             of the band's decision: so the promise holds whatever it is.
         uncertain_decision: what is done within the band.
@@ -126,6 +126,18 @@ def rows_needed(max_false_block: float) -> int:
     return math.ceil(Z_95**2 * (1 - max_false_block) / max_false_block)
 
 
+def allowed_false_blocks(on_topic_rows: int, max_false_block: float) -> int:
+    """How many of so many on-topic rows may be refused, so that Wilson's upper end keeps a promise.
+
+    Fewer than the promised share of them: what is promised is the share of prompts to come, which the rows only tell
+    within an interval.
+    """
+    allowed = 0
+    while wilson(min(allowed + 1, on_topic_rows), on_topic_rows).high <= max_false_block:
+        allowed += 1
+    return allowed
+
+
 def fit_temperature(on_topic: Bools, differences: Floats) -> float:
     """The temperature of the least negative log likelihood (Guo et al. 2017, section 4.2), within :data:`TEMPERATURES`.
 
@@ -206,7 +218,7 @@ def _choose_cut(on_topic: Bools, differences: Floats, aim: Aim) -> float:
     """The difference, in nats, below which rows are refused."""
     if aim.max_false_block is None:
         return _most_balanced(on_topic, differences)
-    largest = largest_threshold(differences[on_topic], aim.max_false_block)
+    largest = largest_threshold(differences[on_topic], allowed_false_blocks(int(on_topic.sum()), aim.max_false_block))
     if largest == -math.inf:
         unscored = int(np.isinf(differences[on_topic]).sum())
         raise CalibrationError(

@@ -119,7 +119,11 @@ def _files(folder: Path, ending: str = ".txt") -> list[Path]:
 
 def _content(path: Path) -> Iterator[tuple[int, str]]:
     """Numbered lines without comments; empty lines are kept, since they end blocks."""
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(path, None, f"is no UTF-8: {error}") from error
+    for number, line in enumerate(text.splitlines(), start=1):
         if not line.startswith("#"):
             yield number, line.strip().replace("\\n", "\n")
 

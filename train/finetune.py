@@ -70,7 +70,7 @@ def finetune(  # noqa: PLR0913 - a stage takes what it needs by name
         collator = ThinningCollator(collator, recipe.training.token_dropout, marks)
     trainer = Trainer(
         model=model,
-        args=_arguments(recipe, precision, checkpoints, len(examples.rows)),
+        args=_arguments(recipe, precision, checkpoints),
         train_dataset=examples.rows,
         data_collator=collator,
         callbacks=[] if rounding is None else [rounding],
@@ -160,9 +160,8 @@ def _lora(recipe: Recipe, layers: int) -> LoraConfig:
     )
 
 
-def _arguments(recipe: Recipe, precision: str, checkpoints: Path, rows: int) -> TrainingArguments:
+def _arguments(recipe: Recipe, precision: str, checkpoints: Path) -> TrainingArguments:
     training = recipe.training
-    steps = math.ceil(rows / (training.batch_rows * training.accumulation_steps)) * training.epochs
     return TrainingArguments(
         output_dir=str(checkpoints),
         per_device_train_batch_size=training.batch_rows,
@@ -170,7 +169,8 @@ def _arguments(recipe: Recipe, precision: str, checkpoints: Path, rows: int) -> 
         num_train_epochs=training.epochs,
         learning_rate=training.learning_rate,
         lr_scheduler_type=training.schedule,
-        warmup_steps=round(training.warmup_share * steps),
+        # Below one it is a share of all steps, which depend on how many devices there are.
+        warmup_steps=training.warmup_share,
         weight_decay=training.weight_decay,
         bf16=precision == "bf16",
         fp16=precision == "fp16",

@@ -224,8 +224,8 @@ def _by_class(on_topic: Bools, allowed: Bools) -> list[ClassMetrics]:
     ]
 
 
-def largest_threshold(on_topic_scores: Floats, max_false_block: float) -> float:
-    """The largest threshold below which at most a share of these on-topic scores lies.
+def largest_threshold(on_topic_scores: Floats, allowed: int) -> float:
+    """The largest threshold below which at most so many of these on-topic scores lie.
 
     Raises:
         ValueError: if there is no score.
@@ -233,13 +233,13 @@ def largest_threshold(on_topic_scores: Floats, max_false_block: float) -> float:
     if not len(on_topic_scores):
         raise ValueError("a threshold needs the score of at least one on-topic row")
     ordered = np.sort(on_topic_scores)
-    # A share such as 0.29 times 100 is 28.999999999999996.
-    allowed = math.floor(max_false_block * len(ordered) + 1e-9)
     return float(ordered[min(allowed, len(ordered) - 1)])
 
 
 def _recall_at(on_topic: Bools, ranks: Floats, max_false_block: float) -> Proportion:
-    threshold = largest_threshold(ranks[on_topic], max_false_block)
+    # A share such as 0.29 times 100 is 28.999999999999996.
+    allowed = math.floor(max_false_block * int(on_topic.sum()) + 1e-9)
+    threshold = largest_threshold(ranks[on_topic], allowed)
     return confusion_of(on_topic, ranks < threshold).recall
 
 

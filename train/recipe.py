@@ -67,7 +67,7 @@ class DataRecipe:
 
     topic: str | None = None
     files: tuple[str, ...] = ()
-    topic_words: str = "Star Trek"
+    topic_words: str = ""
     on_topic: str | None = None
     validation_share: float = 0.05
     test_share: float = 0.05
@@ -75,6 +75,8 @@ class DataRecipe:
     def __post_init__(self) -> None:
         if bool(self.topic) == bool(self.files):
             raise RecipeError("[data] wants either a topic or files")
+        if not self.topic_words.strip():
+            raise RecipeError('[data] wants topic_words, the topic as refusals name it, such as "Star Trek"')
         if not (0 < self.validation_share < 0.5 and 0 < self.test_share < 0.5):
             raise RecipeError("[data] validation_share and test_share lie between 0 and 0.5")
 
@@ -193,7 +195,7 @@ def load_recipe(name: str) -> Recipe:
     except OSError as error:
         shipped = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
         raise RecipeError(f"no recipe {name!r} ({error}); shipped are {shipped}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: {error}") from error
     if unknown := sorted(tables.keys() - {"base", "data", "lora", "training"}):
         raise RecipeError(f"{path}: unknown table {unknown[0]!r}, wanted base, data, lora or training")

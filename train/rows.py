@@ -98,7 +98,10 @@ def find_labels(paths: Sequence[Path], on_topic: str | None = None) -> Labels:
         on_topic = next((n for n, other in ((first, second), (second, first)) if _negates(other, n)), None)
     if on_topic not in names:
         raise DataError(paths[0], None, f"which of {first!r} and {second!r} is on topic? Name it in the recipe")
-    return Labels(off_topic=first if on_topic == second else second, on_topic=on_topic)
+    try:
+        return Labels(off_topic=first if on_topic == second else second, on_topic=on_topic)
+    except ValueError as error:
+        raise DataError(paths[0], None, str(error)) from error
 
 
 def sha256_of(paths: Iterable[Path]) -> str:
@@ -139,7 +142,7 @@ def _parse(path: Path, number: int, line: bytes, labels: Labels | None) -> Row:
         raise DataError(path, number, "has an empty text")
     if any("\ud800" <= character <= "\udfff" for turn in turns for character in turn.text):
         raise DataError(path, number, "has text that is no Unicode: a lone surrogate")
-    rest = {key: str(shape[key]) for key in ("slice", "group", "source") if key in shape}
+    rest = {key: str(shape[key]) for key in ("slice", "group", "source") if shape.get(key) is not None}
     return Row(turns, label, **rest)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 
 from guard.calibration import UNCALIBRATED
@@ -28,7 +29,7 @@ from train.merge import merge, save_merged
 from train.model import Base
 from train.recipe import Recipe
 from train.rows import Row, find_labels, read_rows, to_json
-from train.run_dir import RunDir, versions, write_json
+from train.run_dir import RunDir, versions, write_json, write_text
 from train.split import split_rows
 
 DATA: Final = Path(__file__).parent / "data"
@@ -41,6 +42,9 @@ VOCABULARY_FILE: Final = "vocabulary.txt"
 MAX_FOLD_ROWS: Final = 2000
 
 FOLD_SAMPLE_PROMPTS: Final = 128
+
+MERGE_ROWS: Final = 64
+"""On which the merged model is compared with the adapter."""
 
 
 def prepare_rows(recipe: Recipe, run: RunDir) -> tuple[Labels, dict[Side, list[Row]]]:
@@ -56,11 +60,23 @@ def prepare_rows(recipe: Recipe, run: RunDir) -> tuple[Labels, dict[Side, list[R
     if changed:
         raise RunError(f"the data of {run.path} changed since the run was started; name another folder, or remove it")
     for side, text in lines.items():
-        run.rows(side).parent.mkdir(parents=True, exist_ok=True)
-        run.rows(side).write_text(text, "utf-8")
+        write_text(run.rows(side), text)
     write_json(run.path / "leakage.json", report)
     run.begin(recipe.text, run.data_sha256())
     return labels, sides
+
+
+def labels_of(recipe: Recipe) -> Labels:
+    """The two labels of a recipe's data.
+
+    Raises:
+        DataError: if there are not exactly two, or it is open which of them is on topic.
+    """
+    return DEFAULT_LABELS if recipe.data.topic else find_labels(_paths(recipe), recipe.data.on_topic)
+
+
+def _paths(recipe: Recipe) -> list[Path]:
+    return [recipe.folder / name for name in recipe.data.files]
 
 
 def split_data(recipe: Recipe) -> tuple[Labels, dict[Side, list[Row]], dict[str, object]]:
@@ -71,13 +87,11 @@ def split_data(recipe: Recipe) -> tuple[Labels, dict[Side, list[Row]], dict[str,
         RunError: if a side has rows of one label only.
     """
     data, seed = recipe.data, recipe.training.seed
+    labels = labels_of(recipe)
     if data.topic:
-        labels = DEFAULT_LABELS
         sides = generate(read_corpus(DATA / data.topic, labels), labels, seed, DEFAULT_MIXTURE)
     else:
-        paths = [recipe.folder / name for name in data.files]
-        labels = find_labels(paths, data.on_topic)
-        rows = [row for path in paths for row in read_rows(path, labels)]
+        rows = [row for path in _paths(recipe) for row in read_rows(path, labels)]
         sides = split_rows(rows, seed, data.validation_share, data.test_share)
     cleaned, report = clean(sides)
     for side in Side:
@@ -93,9 +107,12 @@ def run_recipe(  # noqa: PLR0913 - a stage takes what it needs by name
     template: PromptTemplate,
     *,
     merged_folder: Path | None = None,
+    base_path: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
     """Train ``recipe`` into ``run``, or go on where an interrupted run stopped.
+
+    Of the processes that ``accelerate launch`` starts, all train and the first one writes.
 
     Args:
         recipe: what to do.
@@ -103,26 +120,32 @@ def run_recipe(  # noqa: PLR0913 - a stage takes what it needs by name
         base: the weights that the recipe's ``[base]`` names.
         template: the prompt's marks for this base.
         merged_folder: where to save the merged model as a Hugging Face folder, too; None for nowhere.
+        base_path: of a base that takes the place of the one that the recipe names; it is written into the guard's file.
         say: where progress is told.
 
     Raises:
         TrainError: if anything is not as it should be; a complete run is never overwritten.
     """
-    labels, sides = prepare_rows(recipe, run)
+    processes = PartialState()
+    # Rows are the same in every process.
+    labels, sides = prepare_rows(recipe, run) if processes.is_main_process else split_data(recipe)[:2]
+    processes.wait_for_everyone()
     encoder = Encoder(base.load_tokenizer(), template)
     examples = training_examples(sides[Side.TRAIN], encoder, labels, recipe.training.max_length_tokens)
     say(f"training on {len(examples.rows)} examples, {sum(len(e['input_ids']) for e in examples.rows)} tokens")
     trained = finetune(
         recipe=recipe, base=base, encoder=encoder, labels=labels, examples=examples, checkpoints=run.checkpoints
     )
+    if not processes.is_main_process:
+        return
     save_loss(trained.log, run.loss)
     model = trained.model.to(torch.float32)
     save_adapter(model, run.adapter)
     say("measuring the final hidden states for export")
-    outputs = compute(model, encoder, sides[Side.VALIDATION][:MAX_FOLD_ROWS])
+    outputs = compute(model, encoder, _spread(sides[Side.VALIDATION], MAX_FOLD_ROWS))
     save_fold(outputs.hidden, run.adapter / FOLD_FILE)
-    write_guard_file(recipe, run, labels, template, base)
-    merged, difference = merge(model, encoder, sides[Side.VALIDATION][:64])
+    write_guard_file(recipe, run, labels, template, _source(recipe, base, base_path))
+    merged, difference = merge(model, encoder, _spread(sides[Side.VALIDATION], MERGE_ROWS))
     if merged_folder is not None:
         save_merged(merged, encoder.tokenizer, merged_folder)
     measured = {
@@ -135,6 +158,20 @@ def run_recipe(  # noqa: PLR0913 - a stage takes what it needs by name
     write_json(run.record, _record(recipe, run, sides) | measured)
     shutil.rmtree(run.checkpoints, ignore_errors=True)
     say(f"the adapter is in {run.adapter}")
+
+
+def _source(recipe: Recipe, base: Base, base_path: Path | None) -> dict[str, str | None]:
+    """Where export finds the base again."""
+    if base_path is not None:
+        return {"folder": str(base_path.resolve())}
+    named = recipe.base
+    return {"package": named.package, "folder": base.folder if named.random else named.folder, "hub": named.hub}
+
+
+def _spread(rows: Sequence[Row], most: int) -> list[Row]:
+    """So many of the rows, from all over: the files of a user are often sorted by label."""
+    places = np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(int)
+    return [rows[place] for place in places]
 
 
 def save_adapter(model: Any, folder: Path) -> None:  # noqa: ANN401 - PEFT is untyped
@@ -161,7 +198,7 @@ def save_fold(hidden: npt.NDArray[np.float32], path: Path) -> None:
         hidden: shape (prompts, hidden), of validation rows.
         path: where.
     """
-    sample = hidden[:: max(1, len(hidden) // FOLD_SAMPLE_PROMPTS)][:FOLD_SAMPLE_PROMPTS]
+    sample = hidden[np.linspace(0, len(hidden) - 1, min(len(hidden), FOLD_SAMPLE_PROMPTS)).round().astype(int)]
     tensors = {
         "mean_hidden": torch.from_numpy(hidden.mean(axis=0)),
         "sample_hidden": torch.from_numpy(sample.astype(np.float16)),
@@ -169,13 +206,21 @@ def save_fold(hidden: npt.NDArray[np.float32], path: Path) -> None:
     save_file(tensors, path)
 
 
-def write_guard_file(recipe: Recipe, run: RunDir, labels: Labels, template: PromptTemplate, base: Base) -> None:
-    """Write what export needs to know beside the adapter's weights, uncalibrated and its accuracy not yet measured."""
+def write_guard_file(
+    recipe: Recipe, run: RunDir, labels: Labels, template: PromptTemplate, source: dict[str, str | None]
+) -> None:
+    """Write what export needs to know beside the adapter's weights, uncalibrated and its accuracy not yet measured.
+
+    Args:
+        recipe: what was trained.
+        run: where.
+        labels: the two labels.
+        template: the prompt's marks.
+        source: ``package``, ``folder`` or ``hub`` of the base.
+    """
     named = recipe.base
     described: dict[str, Any] = {
-        "package": named.package,
-        "folder": base.folder if named.random else named.folder,
-        "hub": named.hub,
+        **source,
         "layers": named.layers,
         "rounding": named.rounding,
     }

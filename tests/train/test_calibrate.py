@@ -17,6 +17,7 @@ from guard.labels import DEFAULT_LABELS
 from train.calibrate import (
     TEMPERATURES,
     Aim,
+    allowed_false_blocks,
     calibrate,
     describe,
     fit_calibration,
@@ -63,10 +64,9 @@ def test_a_larger_threshold_would_break_the_promise_or_refuse_in_vain() -> None:
     on_topic, differences = _rows(4000)
     fit = fit_calibration(on_topic, differences, Aim(max_false_block=0.05))
     scores = np.array([fit.calibration.score(LabelLogits(0, float(d))) for d in differences])
-    allowed = 0.05 * on_topic.sum()
-    assert fit.confusion.false_blocks.hits <= allowed
+    assert fit.confusion.false_blocks.interval.high <= 0.05
     more = np.sort(scores[~on_topic & (scores >= fit.calibration.threshold)])[0]
-    assert np.sum(scores[on_topic] <= more) > math.floor(allowed)
+    assert wilson(int(np.sum(scores[on_topic] <= more)), int(on_topic.sum())).high > 0.05
 
 
 def test_no_false_block_is_made_in_vain() -> None:
@@ -125,6 +125,14 @@ def test_too_few_rows_are_told_how_many_it_takes() -> None:
         CalibrationError, match=rf"1\.00% false blocks needs {needed} .*there are {there}: .* promise 3\.\d%"
     ):
         fit_calibration(on_topic, differences, Aim(max_false_block=0.01))
+
+
+@pytest.mark.parametrize("promise", [0.01, 0.05, 0.2])
+@pytest.mark.parametrize("rows", [400, 1000, 5000])
+def test_so_many_false_blocks_are_allowed_that_the_interval_keeps_the_promise(promise: float, rows: int) -> None:
+    """And not one more."""
+    allowed = allowed_false_blocks(rows, promise)
+    assert wilson(allowed, rows).high <= promise < wilson(allowed + 1, rows).high
 
 
 @pytest.mark.parametrize("promise", [0.005, 0.01, 0.05])

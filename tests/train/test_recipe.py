@@ -9,7 +9,7 @@ import pytest
 from train.errors import RecipeError
 from train.recipe import RECIPES, load_recipe
 
-TABLES = '[base]\nfolder = "x"\n[data]\ntopic = "bees"\n'
+TABLES = '[base]\nfolder = "x"\n[data]\ntopic = "bees"\ntopic_words = "bees"\n'
 
 
 def _recipe(folder: Path, text: str) -> str:
@@ -66,11 +66,12 @@ def test_a_copied_recipe_finds_the_files_of_those_that_ship(tmp_path: Path) -> N
         (TABLES + '[lora]\ntarget_modules = "q_proj"\n', r"target_modules is 'q_proj', wanted tuple"),
         (TABLES + '[training]\nprecision = "int8"\n', "precision 'int8', wanted one of auto, fp32, bf16, fp16"),
         (TABLES + "[training]\nepochs = 0\n", "are positive"),
-        ('[base]\n[data]\ntopic = "bees"\n', "names no model"),
-        ('[base]\nfolder = "x"\nhub = "y"\n[data]\ntopic = "bees"\n', "names folder and hub"),
+        ('[base]\n[data]\ntopic = "bees"\ntopic_words = "bees"\n', "names no model"),
+        ('[base]\nfolder = "x"\nhub = "y"\n[data]\ntopic = "bees"\ntopic_words = "bees"\n', "names folder and hub"),
         ('[base]\nfolder = "x"\n', "wants either a topic or files"),
+        ('[base]\nfolder = "x"\n[data]\nfiles = ["b"]\n', "wants topic_words"),
         ('[base]\nfolder = "x"\n[data]\ntopic = "a"\nfiles = ["b"]\n', "wants either a topic or files"),
-        ('[base]\nfolder = "x"\n[data]\ntopic = "a"\ntest_share = 0.6\n', "lie between 0 and 0.5"),
+        ('[base]\nfolder = "x"\n[data]\ntopic = "a"\ntopic_words = "a"\ntest_share = 0.6\n', "lie between 0 and 0.5"),
         (TABLES.replace("folder", "random"), r"\[base\] random 'x', wanted one of qwen3"),
         (TABLES.replace("[data]", 'rounding = "Q3"\n[data]'), r"\[base\] rounding 'Q3', wanted one of Q4_0"),
         (TABLES + "[training]\ntoken_dropout = 0.5\n", "token_dropout 0.5, wanted 0 to 0.5"),

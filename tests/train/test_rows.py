@@ -78,6 +78,19 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, problem: str) -> None:
     assert str(error.value).startswith(f"{path}, line 3: ")
 
 
+def test_a_group_that_is_null_is_none(tmp_path: Path) -> None:
+    """Tables are exported so; the rows would all be one group."""
+    (row,) = read_rows(_file(tmp_path, '{"input": "a", "label": "related", "group": null}'))
+    assert row.group == ""
+
+
+def test_a_label_of_two_words_is_an_error_of_the_file(tmp_path: Path) -> None:
+    """It can't become one token."""
+    path = _file(tmp_path, '{"input": "a", "label": "off topic"}', '{"input": "b", "label": "yes"}')
+    with pytest.raises(DataError, match="off topic"):
+        find_labels([path], "yes")
+
+
 def test_bytes_that_are_no_utf8_are_named(tmp_path: Path) -> None:
     """A file saved in another encoding is an error of the data, with its line."""
     path = tmp_path / "latin1.jsonl"

@@ -201,7 +201,6 @@ def test_adapters_named_by_the_client_are_a_channel_that_cannot_be_read(dialect:
 
 async def test_ones_own_system_text_leaves_no_place_for_the_clients(start: GatewayFactory) -> None:
     """A prompt has none for the operator's, but the client's is gone."""
-    settings = {"channel_system": "replace", "system_text": "Be brief."}
-    async with start(api="llama-server", **settings) as gateway:
+    async with start(api="llama-server", channel_system="replace", system_text="Be brief.") as gateway:
         await gateway.post("/completion", {"prompt": "Kirk", "system_prompt": OFF_TOPIC})
         assert json.loads(gateway.upstream.requests[0].body) == {"prompt": "Kirk"}

@@ -1,0 +1,50 @@
+"""What ``train run`` looks at before it trains."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from export.errors import FoldError
+from startrek_guard.train import _base
+from train.recipe import RECIPES, load_recipe
+
+pytestmark = pytest.mark.slow
+
+
+def own_recipe(folder: Path, recipe: str, on_topic: str) -> str:
+    """A recipe for rows of one's own, with two labels."""
+    labels = {"Bees swarm.": on_topic, "Boil an egg.": f"not_{on_topic}"}
+    lines = [f'{{"input": "{text}", "label": "{label}"}}\n' for text, label in labels.items()]
+    (folder / "rows.jsonl").write_text("".join(lines))
+    text = (RECIPES / f"{recipe}.toml").read_text("utf-8")
+    path = folder / "own.toml"
+    path.write_text(text.replace('topic = "startrek"', 'files = ["rows.jsonl"]'), "utf-8")
+    return str(path)
+
+
+def test_labels_that_can_be_no_tokens_are_refused_before_the_training(tmp_path: Path) -> None:
+    """Not after an hour, when the guard is built."""
+    with pytest.raises(FoldError, match="'sour' and 'dough' would merge into the label 'sourdough'"):
+        _base(load_recipe(own_recipe(tmp_path, "gemma3_270m_first", "sourdough")), None)
+
+
+def test_labels_of_the_documented_example_are_tokens(tmp_path: Path) -> None:
+    """With the shipped keep-list."""
+    _, template = _base(load_recipe(own_recipe(tmp_path, "gemma3_270m_first", "chess")), None)
+    assert template.suffix
+
+
+def test_several_processes_train_one_run(tmp_path: Path) -> None:
+    """As ``accelerate launch`` starts them: all train, one writes."""
+    own = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    run = ["--module", "startrek_guard", "train", "run", "--recipe", "tiny", "--output", str(tmp_path / "run")]
+    environ = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*own, *run], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "run" / "run.json").is_file()
+    assert (tmp_path / "run" / "adapter" / "guard.json").is_file()
