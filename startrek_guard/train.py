@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -176,18 +177,17 @@ def _base(recipe: Recipe, path: Path | None) -> tuple[Base, PromptTemplate]:
     Raises:
         FoldError: if the recipe's labels can't become tokens of this base: better now than after the training.
     """
-    from accelerate import PartialState
-
     from export.build import open_base_weights
     from export.fold import place_labels
     from export.training_base import training_base
     from train.model import base_in
+    from train.processes import processes
     from train.run import labels_of
 
     base = recipe.base
     keep_list = None if base.vocabulary is None else recipe.file(base.vocabulary)
     # Of several processes the first one writes what the others find.
-    with PartialState().main_process_first():
+    with processes().main_process_first():
         if base.random is not None and path is None:
             path = _random_base(base.random)
         found, template = training_base(
@@ -199,11 +199,16 @@ def _base(recipe: Recipe, path: Path | None) -> tuple[Base, PromptTemplate]:
 
 def _random_base(architecture: str) -> Path:
     from export.architectures import by_gguf_name
-    from train.random_base import save_random_base
+    from train.random_base import VERSION, save_random_base
 
     template = by_gguf_name(architecture).template
-    folder = cache_folder() / "random" / architecture
-    return save_random_base(folder, (template.prefix, template.turn, template.suffix))
+    folder = cache_folder() / "random" / f"{architecture}_{VERSION}"
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder.parent) as temporary:
+            made = save_random_base(Path(temporary) / "base", (template.prefix, template.turn, template.suffix))
+            made.rename(folder)
+    return folder
 
 
 def _named(recipe: Recipe) -> dict[str, str | None]:

@@ -13,17 +13,29 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+VERSION: Final = 3
+"""Of what is written for the same arguments."""
+
 _PADDING: Final = "<|endoftext|>"
 
+_SPARE: Final = ("<|spare_0|>", "<|spare_1|>")
+"""What export makes the labels of."""
 
-def save_random_base(folder: Path, marks: Sequence[str], texts: Sequence[str] = (), seed: int = 0) -> Path:
+_TEXTS: Final = ("Who is the captain of the other ship?", "How do I boil an egg so that the yolk is soft?")
+"""For some merges: llama.cpp reads no vocabulary without any."""
+
+
+def save_random_base(
+    folder: Path, marks: Sequence[str], texts: Sequence[str] = _TEXTS, *, seed: int = 0, hidden_size: int = 64
+) -> Path:
     """Write model and tokenizer as a Hugging Face folder.
 
     Args:
         folder: made if need be.
         marks: the prompt's, control tokens of the tokenizer.
-        texts: its merges are learnt from them; of none, each byte is a token.
+        texts: its merges are learnt from them.
         seed: of the weights.
+        hidden_size: a multiple of 32 can be quantised.
 
     Returns:
         The folder.
@@ -35,7 +47,7 @@ def save_random_base(folder: Path, marks: Sequence[str], texts: Sequence[str] = 
         texts,
         trainers.BpeTrainer(
             vocab_size=512,
-            special_tokens=list(dict.fromkeys([_PADDING, *marks])),
+            special_tokens=list(dict.fromkeys([_PADDING, *marks, *_SPARE])),
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         ),
@@ -44,8 +56,8 @@ def save_random_base(folder: Path, marks: Sequence[str], texts: Sequence[str] = 
     torch.manual_seed(seed)
     config = Qwen3Config(
         vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=48,
-        intermediate_size=96,
+        hidden_size=hidden_size,
+        intermediate_size=2 * hidden_size,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,

@@ -11,7 +11,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import torch
-from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 
 from guard.calibration import UNCALIBRATED
@@ -27,6 +26,7 @@ from train.guard_file import GUARD_FILE, calibration_as_dict, prompt_as_dict
 from train.hidden import compute
 from train.merge import merge, save_merged
 from train.model import Base
+from train.processes import processes
 from train.recipe import Recipe
 from train.rows import Row, find_labels, read_rows, to_json
 from train.run_dir import RunDir, versions, write_json, write_text
@@ -126,17 +126,17 @@ def run_recipe(  # noqa: PLR0913 - a stage takes what it needs by name
     Raises:
         TrainError: if anything is not as it should be; a complete run is never overwritten.
     """
-    processes = PartialState()
+    among = processes()
     # Rows are the same in every process.
-    labels, sides = prepare_rows(recipe, run) if processes.is_main_process else split_data(recipe)[:2]
-    processes.wait_for_everyone()
+    labels, sides = prepare_rows(recipe, run) if among.is_main_process else split_data(recipe)[:2]
+    among.wait_for_everyone()
     encoder = Encoder(base.load_tokenizer(), template)
     examples = training_examples(sides[Side.TRAIN], encoder, labels, recipe.training.max_length_tokens)
     say(f"training on {len(examples.rows)} examples, {sum(len(e['input_ids']) for e in examples.rows)} tokens")
     trained = finetune(
         recipe=recipe, base=base, encoder=encoder, labels=labels, examples=examples, checkpoints=run.checkpoints
     )
-    if not processes.is_main_process:
+    if not among.is_main_process:
         return
     save_loss(trained.log, run.loss)
     model = trained.model.to(torch.float32)

@@ -59,7 +59,7 @@ def test_an_unknown_quantisation_is_refused_with_the_known_ones(half: Path, tmp_
 
 
 def test_a_failure_leaves_the_old_file(half: Path, tmp_path: Path) -> None:
-    """A source that is missing or cut is an error with llama.cpp's reason; the target stays."""
+    """A source that is missing or cut is an error with its reason; the target stays."""
     target = tmp_path / "guard.gguf"
     target.write_text("old")
     cut = tmp_path / "cut.gguf"
@@ -80,3 +80,12 @@ def test_a_target_that_cannot_be_written_is_an_export_error(half: Path, tmp_path
 
     with pytest.raises(QuantiseError, match="can't write"):
         quantise(half, tmp_path / "folder" / "x.gguf")
+
+
+def test_rows_that_are_no_whole_blocks_are_told_before_llama_cpp_ends_the_process(tmp_path: Path) -> None:
+    """With what would do."""
+    checkpoint = gemma_checkpoint([], hidden_size=48, intermediate_size=96)
+    path = tmp_path / "f16.gguf"
+    write_f16(Folded(checkpoint, random_head(48), DEFAULT_LABELS, TEMPLATE), path, {"general.name": "tiny"})
+    with pytest.raises(QuantiseError, match="rows of 48 weights, which Q4_0 can't hold: wanted a multiple of 32"):
+        quantise(path, tmp_path / "x.gguf")

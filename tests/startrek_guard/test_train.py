@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -18,9 +19,13 @@ pytestmark = pytest.mark.slow
 
 def own_recipe(folder: Path, recipe: str, on_topic: str) -> str:
     """A recipe for rows of one's own, with two labels."""
-    labels = {"Bees swarm.": on_topic, "Boil an egg.": f"not_{on_topic}"}
-    lines = [f'{{"input": "{text}", "label": "{label}"}}\n' for text, label in labels.items()]
-    (folder / "rows.jsonl").write_text("".join(lines))
+    labels = {"Bees swarm in May": on_topic, "An egg boils for minutes": f"not_{on_topic}"}
+    rows = [
+        {"input": f"{text}, {number}", "label": label, "group": f"{text} {number}"}
+        for text, label in labels.items()
+        for number in range(200)
+    ]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     text = (RECIPES / f"{recipe}.toml").read_text("utf-8")
     path = folder / "own.toml"
     path.write_text(text.replace('topic = "startrek"', 'files = ["rows.jsonl"]'), "utf-8")
@@ -41,10 +46,23 @@ def test_labels_of_the_documented_example_are_tokens(tmp_path: Path) -> None:
 
 def test_several_processes_train_one_run(tmp_path: Path) -> None:
     """As ``accelerate launch`` starts them: all train, one writes."""
-    own = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
-    run = ["--module", "startrek_guard", "train", "run", "--recipe", "tiny", "--output", str(tmp_path / "run")]
+    # What accelerate itself starts where there are accelerators.
+    start = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "startrek_guard"]
+    run = ["train", "run", "--recipe", own_recipe(tmp_path, "tiny", "chess"), "--output", str(tmp_path / "run")]
     environ = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*own, *run], env=environ, capture_output=True, text=True, check=False)
+    done = subprocess.run([*start, *run], env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / "run" / "run.json").is_file()
     assert (tmp_path / "run" / "adapter" / "guard.json").is_file()
+
+
+def test_the_random_base_makes_a_guard(tmp_path: Path) -> None:
+    """The whole chain, which the recipe ``tiny`` is there to try."""
+    run = tmp_path / "run"
+    train = ["train", "run", "--recipe", own_recipe(tmp_path, "tiny", "chess"), "--output", str(run)]
+    export = ["export", "gguf", str(run / "adapter"), "--output", str(tmp_path / "guard.gguf")]
+    for arguments in (train, export):
+        command = [sys.executable, "-m", "startrek_guard", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "guard.gguf").stat().st_size > 50_000

@@ -66,7 +66,7 @@ def sides(corpus: Corpus) -> dict[Side, Sequence[Row]]:
 def base(tmp_path_factory: pytest.TempPathFactory, corpus: Corpus) -> Base:
     """A random Qwen3 of two layers in a Hugging Face folder."""
     texts = [piece.text for piece in corpus.prompts]
-    return base_in(save_random_base(tmp_path_factory.mktemp("tiny_qwen3"), MARKS, texts))
+    return base_in(save_random_base(tmp_path_factory.mktemp("tiny_qwen3"), MARKS, texts, hidden_size=48))
 
 
 @pytest.fixture(scope="session")
