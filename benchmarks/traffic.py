@@ -147,5 +147,6 @@ class Visitor:
 
 def _expect(answer: httpx.Response, status: int) -> None:
     if answer.status_code != status:
-        path = answer.request.url.path
-        raise UnexpectedAnswerError(f"{answer.request.method} {path}: status {answer.status_code}, wanted {status}")
+        asked = f"{answer.request.method} {answer.request.url.path}"
+        got = f"status {answer.status_code} ({answer.headers.get('x-guard-reason', 'no reason')})"
+        raise UnexpectedAnswerError(f"{asked}: {got}, wanted {status}")
