@@ -15,8 +15,9 @@ from startrek_guard.guards import cache_folder
 from train.recipe import load_recipe
 from train.run import split_data
 
-MOST_READ_OTHERWISE: Final = 0.15
-"""Tokens that the rows have once are left out, so these rows have a rare word in smaller pieces."""
+MOST_READ_OTHERWISE: Final = 0.2
+"""Tokens that the rows had once when the list was chosen are left out, and the corpus has grown since, most of all in
+other languages than English: these rows have a rare word in smaller pieces."""
 
 
 @pytest.mark.slow
