@@ -51,6 +51,7 @@ For fairness, one client asks short texts (up to {SHORT_BYTES} bytes), first alo
 
 Bare llama.cpp has all cores to itself, a gateway shares them with its own Python, the upstream and the clients. *Cores
 busy* is what they use of them together; what is left over is waiting, for a batch to be filled or a thread to be woken.
+These two are what the gateway lacks to the bare rate. The longest latencies are those of the longest rows.
 """
 
 
