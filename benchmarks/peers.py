@@ -71,10 +71,10 @@ was trained on; the guard's three forms are judged with its calibrated threshold
 Processor time is that of the process that computes: the HTTP client's own, which shares the machine's cores, is left
 out. Time is the client's where there is one.
 
-The engine computes what bare llama.cpp computes (first section), so where a ratio is below what is wanted, the difference is
-between llama.cpp's kernels and torch's for float32. llama.cpp is compiled without AMX, which crashes on some machines
-(docs/usage.md, Troubleshooting). The predecessor's way is asked without padding, which flatters it: its published server
-pads every question to 512 tokens."""
+The engine computes what bare llama.cpp computes (first section), so where a ratio is below what is wanted, the
+difference is between llama.cpp's kernels and torch's for float32. llama.cpp is compiled without AMX, which crashes on
+some machines (docs/usage.md, Troubleshooting). The predecessor's way is asked without padding, which flatters it: its
+published server pads every question to 512 tokens."""
 
 
 @dataclass(frozen=True, slots=True)
