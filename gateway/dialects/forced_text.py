@@ -261,18 +261,22 @@ def _only_char(chars: str) -> str:
     Others in it do not count where it has one letter or digit of ASCII, or one at all: a model writes that.
     """
     spans = _spans(chars.removeprefix("^"))
-    if chars.startswith("^"):
-        spans = _complement(spans)
+    is_negated = chars.startswith("^")
+    others = _complement(spans)
     points = _alphanumerics()
-    places = [(bisect_left(points, low), bisect_right(points, high)) for low, high in spans]
+    # Twice turned round, what is named twice is there once.
+    allowed = others if is_negated else _complement(others)
+    places = [(bisect_left(points, low), bisect_right(points, high)) for low, high in allowed]
     of_ascii = bisect_left(points, 0x80)
     for end in (of_ascii, len(points)):
         within = [(first, min(last, end)) for first, last in places if first < min(last, end)]
         if sum(last - first for first, last in within) == 1:
             return chr(points[within[0][0]])
     # Without letters and digits, or with several: a choice of spellings, or of what to write.
-    is_list = not chars.startswith("^") and all(low == high for low, high in spans)
-    return chr(spans[0][0]) if is_list and spans else ""
+    if is_negated or not spans or any(low != high for low, high in spans):
+        return ""
+    listed = [chr(low) for low, _ in spans]
+    return next((char for char in listed if char.isalnum()), listed[0])
 
 
 def _spans(members: str) -> list[tuple[int, int]]:

@@ -30,6 +30,9 @@ from tests.gateway.running import GatewayFactory
         r'root ::= [\x01-\x08e] "gg"',
         'root ::= [\U0001d412e] "gg"',
         'root ::= "e" "Spock "{0} "gg"',
+        r'root ::= [\x01ee] "gg"',
+        r'root ::= [\x01eE] "gg"',
+        r'root ::= [\x01-\x08e-ee] "gg"',
     ],
 )
 def test_a_grammar_is_read_as_the_text_it_makes(source: str) -> None:
