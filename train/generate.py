@@ -50,7 +50,7 @@ class Mixture:
     named: int = 8000
     wrapped: int = 2600
     obfuscated: int = 3000
-    buried: int = 1000
+    buried: int = 2000
     strewn: int = 2000
     long: int = 350
     composed_dialogues: int = 1600
@@ -155,6 +155,7 @@ class _Composer:
     _short_on: list[Piece] = field(init=False)
     _short_off: list[Piece] = field(init=False)
     _asks: dict[bool, list[Piece]] = field(init=False)
+    _bodies: dict[bool, list[Piece]] = field(init=False)
     _words: dict[bool, list[str]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -163,6 +164,10 @@ class _Composer:
         self._asks = {
             True: [piece for piece in self._short_on if _is_ask(piece)],
             False: [piece for piece in self._short_off if _is_ask(piece) and piece.kind in _PLAINLY_ELSEWHERE],
+        }
+        self._bodies = {
+            True: _telling(self.pool.of(on_topic=True, kinds=_TELLING)),
+            False: _telling(self.pool.of(on_topic=False, kinds=_TELLING_ELSEWHERE)),
         }
         self._words = {
             of_topic: [name.text for name in self.pool.names if name.on_topic is of_topic and len(name.text) <= 20]
@@ -269,12 +274,12 @@ class _Composer:
     def _buried(self, on_topic: bool) -> Row | None:
         """A long text of one subject with an ask in it: of the same subject, or of the other."""
         of_topic = self.pool.random.random() < _BODIES_OF_TOPIC
-        bodies = self.pool.of(on_topic=of_topic, kinds=_TELLING if of_topic else _TELLING_ELSEWHERE)
-        ask = self._pick(on_topic)
-        if not bodies or ask is None:
+        bodies, asks = self._bodies[of_topic], self._asks[on_topic]
+        if not bodies or not asks:
             return None
+        ask = self.pool.random.choice(asks)
         sentences = [piece.text for piece in self.pool.random.choices(bodies, k=self.pool.random.randint(2, 6))]
-        sentences.insert(self.pool.random.choice([0, len(sentences) // 2, len(sentences), len(sentences)]), ask.text)
+        sentences.insert(self.pool.random.randint(0, len(sentences)), ask.text)
         text = self.pool.random.choice([" ", " ", "\n"]).join(_sentence(s) for s in sentences)
         return self._row(text, on_topic, "evasion_buried", ask.origin, "buried")
 
@@ -361,8 +366,8 @@ _TELLING: Final = frozenset(
 )
 """Slices whose prompts can stand as sentences of a longer text."""
 
-_TELLING_ELSEWHERE: Final = frozenset({"statements", "passing", "long"})
-"""The same, of what is not the topic."""
+_TELLING_ELSEWHERE: Final = frozenset({"statements"})
+"""The same, of what is not the topic; other slices ask for something also without a question mark."""
 
 _BODIES_OF_TOPIC: Final = 0.65
 """Of the texts that an ask is buried in."""
@@ -378,6 +383,11 @@ _WORDS_OF_AN_ASK: Final = 4
 
 def _is_ask(piece: Piece) -> bool:
     return piece.text.count(" ") + 1 >= _WORDS_OF_AN_ASK
+
+
+def _telling(pieces: Sequence[Piece]) -> list[Piece]:
+    """Those that ask nothing: an ask buried among them is then the only one."""
+    return [piece for piece in pieces if "?" not in piece.text]
 
 
 def _sentence(text: str) -> str:

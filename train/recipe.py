@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -24,7 +24,7 @@ class BaseRecipe:
 
     Attributes:
         package: weights that come as a Python package (``gemma3_270m``, ``smollm2_135m``).
-        folder: a local Hugging Face folder.
+        folder: a local Hugging Face folder or GGUF file; a relative path begins at the recipe's own folder.
         hub: a model id on the hub.
         random: an architecture (``qwen3``) of which a model of two random layers is made, to try the chain with.
         layers: how many layers are kept; None keeps all.
@@ -199,11 +199,14 @@ def load_recipe(name: str) -> Recipe:
         raise RecipeError(f"{path}: {error}") from error
     if unknown := sorted(tables.keys() - {"base", "data", "lora", "training"}):
         raise RecipeError(f"{path}: unknown table {unknown[0]!r}, wanted base, data, lora or training")
+    base = _read(BaseRecipe, tables, "base", path)
+    if base.folder is not None:
+        base = replace(base, folder=str((path.parent / Path(base.folder).expanduser()).resolve()))
     return Recipe(
         name=path.stem,
         text=text,
         folder=path.parent,
-        base=_read(BaseRecipe, tables, "base", path),
+        base=base,
         data=_read(DataRecipe, tables, "data", path),
         lora=_read(LoraRecipe, tables, "lora", path),
         training=_read(TrainingRecipe, tables, "training", path),

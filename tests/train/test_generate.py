@@ -68,6 +68,13 @@ def test_every_way_of_composing_has_both_labels(generated: dict[Side, list[Row]]
     assert found == set(DEFAULT_LABELS.ordered)
 
 
+def test_a_buried_ask_is_the_only_one(generated: dict[Side, list[Row]]) -> None:
+    """Or a text with an ask of each subject would have the label of one of them."""
+    rows = [row for side in Side for row in generated[side] if row.source == "buried"]
+    assert rows
+    assert all(row.text.count("?") <= 1 for row in rows)
+
+
 def test_shares_decide_how_many_origins_are_held_out() -> None:
     """Within what chance allows."""
     mixture = Mixture(validation_share=0.1, test_share=0.2)

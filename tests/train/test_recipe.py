@@ -28,6 +28,15 @@ def test_a_shipped_recipe_loads(name: str) -> None:
         assert named is None or (recipe.folder / named).exists()
 
 
+def test_a_bases_folder_lies_beside_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the command is run, as with the data's files."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert load_recipe(_recipe(tmp_path, TABLES)).base.folder == str(tmp_path / "x")
+    absolute = TABLES.replace('"x"', '"/models/x"')
+    assert load_recipe(_recipe(tmp_path, absolute)).base.folder == "/models/x"
+
+
 @pytest.mark.parametrize("name", ["qwen3_8b", "qwen3_4b", "qwen3_0_6b"])
 def test_the_predecessors_hyperparameters_are_kept(name: str) -> None:
     """As its model card says them."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from guard.prompt import Role, Turn
 from train.generate import Side
-from train.rows import prompt_row
+from train.rows import Row, prompt_row
 from train.split import split_rows
 
 
@@ -21,6 +24,25 @@ def test_rows_of_one_shape_are_a_group() -> None:
     names = ("Spock", "Worf", "Data", "Odo", "Dax", "Quark")
     sides = split_rows([prompt_row(f"What planet is {name} from in 2371?", "related") for name in names], 1, 0.3, 0.3)
     assert sorted(map(len, sides.values())) == [0, 0, 6]
+
+
+def _conversation(*texts: str) -> Row:
+    roles = (Role.USER, Role.ASSISTANT)
+    return Row(tuple(Turn(roles[place % 2], text) for place, text in enumerate(texts)), "related")
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_one_conversation_at_three_lengths_is_a_group(number: int) -> None:
+    """It would otherwise be judged by turns that were trained on."""
+    turns = (f"who plays {'a' * number} in it?", "Frakes.", "since when", "1987.", f"{number} films, right?")
+    rows = [_conversation(*turns[:length]) for length in (1, 3, 5)]
+    assert sorted(map(len, split_rows(rows, 1, 0.3, 0.3).values())) == [0, 0, 3]
+
+
+def test_a_greeting_does_not_make_one_group_of_all_conversations() -> None:
+    """It says nothing of what follows."""
+    rows = [_conversation("Hi there!", "Hello.", f"is {chr(97 + n)} any good") for n in range(26)]
+    assert all(split_rows(rows, 1, 0.3, 0.3).values())
 
 
 def test_the_split_depends_on_the_seed_alone() -> None:
