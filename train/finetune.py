@@ -15,11 +15,12 @@ from peft.helpers import disable_input_dtype_casting
 from peft.utils import SAFETENSORS_WEIGHTS_NAME
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
+from transformers import DataCollatorWithPadding, TrainingArguments, set_seed
 
 from guard.labels import Labels
 from train.encode import Encoder, Examples
 from train.errors import RunError
+from train.micro_batches import MicroBatchTrainer
 from train.model import Base, pad_token_id
 from train.recipe import Recipe
 from train.rounding import RoundedWeights
@@ -65,10 +66,12 @@ def finetune(  # noqa: PLR0913 - a stage takes what it needs by name
         go_on_from(model, recipe.file(recipe.lora.start))
     rounding = RoundedWeights(model) if recipe.base.rounding else None
     # Mixed precision compiles its matrix kernels for each shape that occurs: fewer shapes, less waiting.
-    collator: Any = DataCollatorWithPadding(encoder.tokenizer, pad_to_multiple_of=8 if mixed else None)
+    multiple = 8 if mixed else 1
+    collator: Any = DataCollatorWithPadding(encoder.tokenizer, pad_to_multiple_of=multiple)
     if recipe.training.token_dropout:
         collator = ThinningCollator(collator, recipe.training.token_dropout, marks)
-    trainer = Trainer(
+    trainer = MicroBatchTrainer(
+        multiple=multiple,
         model=model,
         args=_arguments(recipe, precision, checkpoints),
         train_dataset=examples.rows,
