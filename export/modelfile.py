@@ -11,8 +11,15 @@ CONTEXT_TOKENS: Final = 4096
 """``num_ctx``: more than any rendered prompt has tokens, and constant, since another value reloads the model."""
 
 
-def render_modelfile(manifest: GuardManifest, gguf: str, licence: str) -> str:
-    """The Modelfile, with ``FROM`` the GGUF's path as given.
+def render_modelfile(manifest: GuardManifest, gguf: str, licence: str, *, name: str, path: str) -> str:
+    """The Modelfile.
+
+    Args:
+        manifest: of the guard.
+        gguf: its file, as ``FROM`` names it.
+        licence: of its weights.
+        name: that Ollama gives it.
+        path: of the Modelfile, for the command that creates it.
 
     Raises:
         ValueError: if a value has three quotes, which a Modelfile can't hold.
@@ -25,8 +32,8 @@ def render_modelfile(manifest: GuardManifest, gguf: str, licence: str) -> str:
             raise ValueError(f"a Modelfile can't hold three quotes: {text[:60]!r}")
     return f'''# {manifest.name}: answers {manifest.labels.on_topic} or {manifest.labels.off_topic}, with one token.
 # Rendered by `startrek-guard export modelfile`; changes here are lost.
-#   ollama create startrek-guard -f ollama/Modelfile
-#   ollama run startrek-guard "Who is Spock?"
+#   ollama create {name} -f {path}
+#   ollama run {name} "a prompt"
 FROM {gguf}
 TEMPLATE """{template}"""
 PARAMETER num_predict 1

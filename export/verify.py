@@ -154,6 +154,16 @@ class Report:
         return json.dumps(values, indent=2) + "\n"
 
 
+def check_rows(rows: int, min_rows: int) -> None:
+    """Say that there are too few rows, before anything is computed for them.
+
+    Raises:
+        VerificationError: if there are fewer than ``min_rows``.
+    """
+    if rows < min_rows:
+        raise VerificationError(f"{rows} rows, wanted at least {min_rows}")
+
+
 def verify(
     reference: Reference,
     candidates: Sequence[Candidate],
@@ -173,8 +183,7 @@ def verify(
         VerificationError: if there are fewer rows, a quantisation has no tolerance, or a candidate answers fewer
             prompts than it was asked, or with values that are no numbers.
     """
-    if len(reference.prompts) < min_rows:
-        raise VerificationError(f"{len(reference.prompts)} rows, wanted at least {min_rows}")
+    check_rows(len(reference.prompts), min_rows)
     return Report([_compare(reference, candidate, calibration) for candidate in candidates])
 
 

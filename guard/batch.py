@@ -120,9 +120,10 @@ def _turns(record: dict[str, Any]) -> list[Turn]:
 
 
 def _turn(message: object) -> Turn | None:
-    if not isinstance(message, dict) or message.get("role") not in _ROLES:
+    role = message.get("role") if isinstance(message, dict) else None
+    if not isinstance(message, dict) or not isinstance(role, str) or role not in _ROLES:
         raise RowError(f"a message wants a role, one of {', '.join(_ROLES)}")
     if not isinstance(message.get("content"), str):
         raise RowError("a message wants its 'content' as text")
-    role = _ROLES[message["role"]]
-    return None if role is None else Turn(role, message["content"])
+    speaker = _ROLES[role]
+    return None if speaker is None else Turn(speaker, message["content"])

@@ -73,5 +73,5 @@ def _lines(texts: list[str] | None, input_file: str | None) -> Iterator[Iterator
         yield iter(sys.stdin)
     else:
         # A byte that is no UTF-8 spoils its row, not the file: it becomes a lone surrogate, which is a bad row.
-        with Path(str(input_file)).open(encoding="utf-8", errors="surrogateescape") as file:
+        with Path(str(input_file)).open(encoding="utf-8-sig", errors="surrogateescape") as file:
             yield iter(file)

@@ -31,13 +31,14 @@ def evaluate_guard(adapter: str, data: Path | None, run_folder: Path | None, out
     from train.report import make_report, write_report
 
     folder = open_adapter(adapter).path
-    run = _run_of(folder, run_folder)
+    run = run_of(folder, run_folder)
     training = _rows_of(run, "train")
     with gguf_scorer(adapter) as scored:
         subjects = _own(data, scored) if data is not None else _held_out(folder, run, scored)
         baselines = _baselines(training, scored)
         evaluations = [_evaluate(rows, subject, scored, baselines, training) for subject, rows in subjects]
-    report_folder = output or folder
+    # Beside the adapter lies the report of the rows that were held out for it.
+    report_folder = output or (folder if data is None else Path(f"{data.stem}-report"))
     loss = run.loss if run.loss.is_file() else folder / "loss.jsonl"
     write_report(make_report(folder, evaluations, loss if loss.is_file() and data is None else None), report_folder)
     if data is None:
@@ -71,7 +72,7 @@ def card_sources(adapter: AdapterFolder) -> CardSources:
     )
 
 
-def _run_of(adapter: Path, named: Path | None) -> RunDir:
+def run_of(adapter: Path, named: Path | None) -> RunDir:
     """The run that made an adapter: the one that is named, else the one it still lies in."""
     from train.run_dir import RunDir
 

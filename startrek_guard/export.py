@@ -22,7 +22,10 @@ GuardArgument = Annotated[str, typer.Argument(help="A shipped adapter's name or 
 @app.command()
 def gguf(
     guard: GuardArgument = DEFAULT_GUARD,
-    output: Annotated[Path, typer.Option(help="Where the GGUF goes.")] = Path("ollama/startrek-guard.gguf"),
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Where the GGUF goes (default: ollama/startrek-guard.gguf; of another guard, NAME.gguf)."),
+    ] = None,
     quantisation: Annotated[str, typer.Option(help="F16, Q8_0, Q6_K, Q5_K_M, Q4_K_M or Q4_0.")] = "Q4_0",
     base: Annotated[Path | None, typer.Option(help="The base's GGUF or folder, if not what the adapter names.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say sizes, memory and time.")] = False,
@@ -36,8 +39,9 @@ def gguf(
         folded, _ = fold_adapter(adapter, open_base(adapter, cache_folder(), base))
         out.print(str(plan_checkpoint(folded)))
         return
-    copy_whole(build(adapter, quantisation, base), output)
-    out.print(str(output))
+    target = output or _ollama_folder(guard) / f"{_ollama_name(guard, adapter)}.gguf"
+    copy_whole(build(adapter, quantisation, base), target)
+    out.print(str(target))
 
 
 @app.command("import")
@@ -96,8 +100,10 @@ def plan(config: Annotated[Path, typer.Argument(help="A Hugging Face config.json
 @app.command()
 def modelfile(
     guard: GuardArgument = DEFAULT_GUARD,
-    output: Annotated[Path, typer.Option(help="Where it goes.")] = Path("ollama/Modelfile"),
-    gguf_path: Annotated[str, typer.Option("--gguf", help="What FROM says.")] = "./startrek-guard.gguf",
+    output: Annotated[
+        Path | None, typer.Option(help="Where it goes (default: ollama/Modelfile; of another guard, Modelfile).")
+    ] = None,
+    gguf_path: Annotated[str | None, typer.Option("--gguf", help="What FROM says (default: ./NAME.gguf).")] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the file is not current.")] = False,
 ) -> None:
     """Render the Ollama Modelfile from the same source as the GGUF."""
@@ -105,12 +111,15 @@ def modelfile(
     from export.modelfile import render_modelfile
 
     adapter = open_adapter(guard)
-    text = render_modelfile(adapter.manifest(), gguf_path, _licence_text(adapter))
+    target, name = output or _ollama_folder(guard) / "Modelfile", _ollama_name(guard, adapter)
+    licence = _licence_text(adapter)
+    text = render_modelfile(adapter.manifest(), gguf_path or f"./{name}.gguf", licence, name=name, path=str(target))
     if not check:
-        with replacing(output) as temporary:
+        with replacing(target) as temporary:
             temporary.write_text(text, "utf-8")
-    elif not output.is_file() or output.read_text("utf-8") != text:
-        err.print(f"{output} is not current: run startrek-guard export modelfile")
+        out.print(str(target))
+    elif not target.is_file() or target.read_text("utf-8") != text:
+        err.print(f"{target} is not current: run startrek-guard export modelfile")
         raise typer.Exit(1)
 
 
@@ -118,7 +127,8 @@ def modelfile(
 def verify(
     guard: GuardArgument = DEFAULT_GUARD,
     run_folder: Annotated[
-        Path | None, typer.Option("--run", help="The run, for its held-out rows (default: runs/NAME).")
+        Path | None,
+        typer.Option("--run", help="The run, for its held-out rows (default: the guard's own, or runs/NAME)."),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Labelled rows in place of a run's: JSON Lines.")] = None,
     quantisation: Annotated[list[str] | None, typer.Option(help="Which to verify; repeatable (default: all).")] = None,
@@ -134,7 +144,7 @@ def verify(
     if unknown := [name for name in engines if name not in ENGINES]:
         raise typer.BadParameter(f"--engine {unknown[0]!r}, wanted {' or '.join(ENGINES)}")
     adapter = open_adapter(guard)
-    rows = held_out_rows(adapter, run_folder or Path("runs") / adapter.path.name, data)
+    rows = held_out_rows(adapter, run_folder, data)
     report = verify_guard(adapter, rows, quantisation or list(FILE_TYPES), engines)
     out.print(report.markdown())
     out.print(str(write_verification(report, guard)))
@@ -145,6 +155,16 @@ def verify(
 def manifest(guard: GuardArgument = DEFAULT_GUARD) -> None:
     """Print a guard's manifest as JSON: labels, prompt, calibration."""
     out.print(json.dumps(open_adapter(guard).manifest().to_metadata(), indent=2))
+
+
+def _ollama_name(guard: str, adapter: AdapterFolder) -> str:
+    """What Ollama calls a guard."""
+    return "startrek-guard" if guard == DEFAULT_GUARD else adapter.manifest().name
+
+
+def _ollama_folder(guard: str) -> Path:
+    """Where what Ollama wants of a guard lies; another guard must not replace the default one's."""
+    return Path("ollama") if guard == DEFAULT_GUARD else Path()
 
 
 def _licence_text(adapter: AdapterFolder) -> str:

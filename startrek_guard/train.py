@@ -138,7 +138,9 @@ def evaluate(
     run_folder: Annotated[
         Path | None, typer.Option("--run", help="The run's folder, for baselines and its test side.")
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder of the report (default: the adapter's).")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the report (default: the adapter's; of own rows, NAME-report).")
+    ] = None,
 ) -> None:
     """Measure the guard as it ships, by slice and beside baselines; writes report.md, report.json and plots."""
     from startrek_guard.evaluation import evaluate_guard

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from export.verify import MIN_ROWS
+from startrek_guard.evaluation import run_of
 from startrek_guard.guards import build, cache_folder, open_adapter
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ def verify_guard(
         VerificationError: if there are too few rows.
         EngineError: if an engine does not start or answer.
     """
-    from export.verify import verify
+    from export.verify import check_rows, verify
 
+    check_rows(len(rows), min_rows)
     if "llama-server" in engines:
         from startrek_guard.llama_server import check_installed
 
@@ -62,20 +64,20 @@ def verify_guard(
         return verify(reference, candidates, calibration=adapter.manifest().calibration, min_rows=min_rows)
 
 
-def held_out_rows(adapter: AdapterFolder, run_folder: Path, data: Path | None) -> list[Row]:
-    """The rows of a file, else those that a run did not train on.
+def held_out_rows(adapter: AdapterFolder, run_folder: Path | None, data: Path | None) -> list[Row]:
+    """The rows of a file, else those that a run did not train on: the one that is named, or that made the adapter.
 
     Raises:
         DataError: if they can't be read.
     """
     from train.generate import Side
     from train.rows import read_rows
-    from train.run_dir import RunDir
 
+    labels = adapter.manifest().labels
     if data is not None:
-        return read_rows(data, adapter.manifest().labels)
-    run = RunDir(run_folder)
-    return [row for side in (Side.TEST, Side.VALIDATION) for row in read_rows(run.rows(side))]
+        return read_rows(data, labels)
+    run = run_of(adapter.path, run_folder)
+    return [row for side in (Side.TEST, Side.VALIDATION) for row in read_rows(run.rows(side), labels)]
 
 
 def write_verification(report: Report, adapter_name: str) -> Path:

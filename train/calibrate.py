@@ -173,6 +173,8 @@ def store_calibration(adapter_folder: Path, fit: Fit, rows_sha256: str) -> None:
         RunError: if the folder has no ``guard.json``.
     """
     values: dict[str, Any] = {
+        # It was measured with another threshold.
+        "accuracy": None,
         "calibration": calibration_as_dict(fit.calibration),
         "calibration_fit": {
             "max_false_block": fit.aim.max_false_block,

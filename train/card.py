@@ -7,6 +7,7 @@ carries results that the hub shows.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,7 @@ def render_card(sources: CardSources) -> str:
     """
     guard, report, run = _read(sources.guard), _read(sources.report), _read(sources.run)
     try:
+        _check_calibration(sources, guard["calibration"], report["calibration"])
         head = "\n".join(_head(sources.base, guard, report))
         body = "\n".join(_body(sources, guard, report, run))
     except KeyError as error:
@@ -95,6 +97,16 @@ def render_card(sources: CardSources) -> str:
         )
         raise RunError(problem) from error
     return f"---\n{head}\n---\n\n{body}"
+
+
+def _check_calibration(sources: CardSources, now: Mapping[str, Any], reported: Mapping[str, Any]) -> None:
+    for name in ("temperature", "threshold"):
+        # A report's numbers are rounded.
+        if not math.isclose(now[name], reported[name], abs_tol=1e-4):
+            raise RunError(
+                f"{sources.report} was measured with the {name} {reported[name]}, and {sources.guard} has {now[name]}; "
+                "run 'train evaluate' again"
+            )
 
 
 def _read(path: Path) -> dict[str, Any]:

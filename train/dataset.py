@@ -17,6 +17,11 @@ NEAR_DUPLICATE_JACCARD: Final = 0.7
 
 _WORDS: Final = re.compile(r"\w+")
 
+_AROUND: Final = re.compile(
+    r"^[.,;:!?…¿¡'\"’‘“”„«»()\[\]{}<>*_~`–—-]+|[.,;:!?…'\"’‘“”«»()\[\]{}<>*_~`–—。、，！？：；-]+$"
+)
+"""Punctuation before and after a word; signs within it, such as those of ``f(x)`` and ``Qxf7#``, are its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class LeakageReport:
@@ -100,9 +105,16 @@ def find_copies(rows: Sequence[Row], training: Sequence[Row]) -> list[Copy]:
 
 
 def row_key(row: Row) -> str:
-    """Words of the judged text and its context, case and punctuation aside; the text itself where it has no word."""
-    texts = [normalise(turn.text).casefold() for turn in row.turns]
-    return "\x1f".join(" ".join(_WORDS.findall(text)) or text for text in texts)
+    """Words of the judged text and its context, case and the punctuation round them aside.
+
+    ``C++`` and ``C#`` are two words, and a vowel's mark is part of one; a text without words is itself.
+    """
+    return "\x1f".join(_key(normalise(turn.text).casefold()) for turn in row.turns)
+
+
+def _key(text: str) -> str:
+    words = (_AROUND.sub("", word) for word in text.split())
+    return " ".join(word for word in words if word) or text
 
 
 def _contradictions(pairs: Iterable[tuple[Row, str]]) -> set[str]:

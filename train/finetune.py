@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,8 +83,6 @@ def finetune(  # noqa: PLR0913 - a stage takes what it needs by name
         # A checkpoint holds an adapted embedding's frozen weights as well; what the run leaves does not.
         warnings.filterwarnings("ignore", "Setting `save_embedding_layers`", UserWarning)
         result = trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    if not math.isfinite(result.training_loss):
-        raise RunError(f"training diverged: its mean loss is {result.training_loss}; lower the learning rate")
     if rounding is not None:
         rounding.undo()
     log = [{k: float(v) for k, v in entry.items()} for entry in trainer.state.log_history if "loss" in entry]
@@ -180,6 +177,8 @@ def _arguments(recipe: Recipe, precision: str, checkpoints: Path) -> TrainingArg
         # Questions have 12 tokens, essays 400: rows of like length share a batch, so that little is padding.
         train_sampling_strategy="group_by_length",
         logging_steps=20,
+        # Else a loss that is no number would be told as the mean of those before it.
+        logging_nan_inf_filter=False,
         save_steps=training.save_steps,
         save_total_limit=1,
         seed=training.seed,

@@ -9,6 +9,8 @@ import torch
 from transformers import Trainer
 from typing_extensions import override
 
+from train.errors import RunError
+
 MOST_TOKENS: Final = 2048
 """Of a part, padding included: a processor computes no token faster in a larger one."""
 
@@ -68,6 +70,9 @@ class MicroBatchTrainer(Trainer):  # type: ignore[misc]  # transformers is untyp
     """
 
     def __init__(self, *, multiple: int, **arguments: Any) -> None:  # noqa: ANN401
+        # Without accelerate launch the Trainer would spread each batch over all accelerators of the machine by
+        # DataParallel, for which it multiplies the loss by their number.
+        arguments["args"]._n_gpu = min(1, arguments["args"].n_gpu)  # noqa: SLF001 - as the Trainer does for split models
         super().__init__(compute_loss_func=mean_cross_entropy, **arguments)
         self._multiple = multiple
 
@@ -77,9 +82,14 @@ class MicroBatchTrainer(Trainer):  # type: ignore[misc]  # transformers is untyp
     ) -> torch.Tensor:
         """The loss of a batch, its gradients added up."""
         # An accelerator has room for the whole batch, and processes that wait for each other want like many parts.
-        if self.args.device.type != "cpu" or self.args.world_size > 1 or num_items_in_batch is None:
-            whole: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
-            return whole
+        whole = self.args.device.type != "cpu" or self.args.world_size > 1 or num_items_in_batch is None
+        parts = [inputs] if whole else micro_batches(inputs, MOST_TOKENS, self._multiple)
         step = super().training_step
-        parts = micro_batches(inputs, MOST_TOKENS, self._multiple)
-        return torch.stack([step(model, part, num_items_in_batch) for part in parts]).sum()
+        loss = torch.stack([step(model, part, num_items_in_batch) for part in parts]).sum()
+        if not torch.isfinite(loss):
+            # Before a checkpoint is made of it.
+            raise RunError(
+                f"training diverged: the loss of step {self.state.global_step + 1} is {float(loss)}; "
+                "lower the learning rate"
+            )
+        return loss

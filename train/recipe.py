@@ -10,6 +10,9 @@ from typing import Any, Final, TypeVar
 from train.errors import RecipeError
 
 PRECISIONS: Final = ("auto", "fp32", "bf16", "fp16")
+SCHEDULES: Final = ("cosine", "linear", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt")
+LEAST_LENGTH_TOKENS: Final = 8
+"""The prompt's own marks and a few words."""
 ROUNDINGS: Final = ("Q4_0",)
 RANDOM_BASES: Final = ("qwen3",)
 
@@ -109,6 +112,8 @@ class LoraRecipe:
     target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
     def __post_init__(self) -> None:
+        if self.rank < 1 or self.alpha < 1 or not 0 <= self.dropout < 1:
+            raise RecipeError("[lora] rank and alpha are positive, and dropout lies between 0 and 1")
         if self.embedding_rank < 0 or self.embedding_alpha < 1:
             raise RecipeError("[lora] embedding_rank is 0 or more, and embedding_alpha positive")
         if self.embedding_rank and self.first_layer:
@@ -124,7 +129,7 @@ class TrainingRecipe:
         batch_rows: rows a step and device.
         accumulation_steps: steps whose gradients are added up before the weights change.
         learning_rate: at its peak.
-        schedule: transformers' name of the learning rate's course.
+        schedule: transformers' name of the learning rate's course, one of ``SCHEDULES``.
         warmup_share: of all steps.
         weight_decay: AdamW's.
         max_length_tokens: longer rows are cut, and counted in ``run.json``.
@@ -154,6 +159,10 @@ class TrainingRecipe:
             raise RecipeError(f"[training] precision {self.precision!r}, wanted one of {', '.join(PRECISIONS)}")
         if self.epochs <= 0 or self.batch_rows < 1 or self.accumulation_steps < 1 or self.learning_rate <= 0:
             raise RecipeError("[training] epochs, batch_rows, accumulation_steps and learning_rate are positive")
+        if self.save_steps < 1 or self.max_length_tokens < LEAST_LENGTH_TOKENS:
+            raise RecipeError(f"[training] save_steps is positive, and max_length_tokens {LEAST_LENGTH_TOKENS} or more")
+        if self.schedule not in SCHEDULES:
+            raise RecipeError(f"[training] schedule {self.schedule!r}, wanted one of {', '.join(SCHEDULES)}")
         if not 0 <= self.token_dropout < 0.5:
             raise RecipeError(f"[training] token_dropout {self.token_dropout}, wanted 0 to 0.5")
 
@@ -190,7 +199,7 @@ def load_recipe(name: str) -> Recipe:
     """
     path = RECIPES / f"{name}.toml" if "/" not in name and not name.endswith(".toml") else Path(name)
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
         tables = tomllib.loads(text)
     except OSError as error:
         shipped = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
@@ -218,6 +227,8 @@ _Table = TypeVar("_Table", BaseRecipe, DataRecipe, LoraRecipe, TrainingRecipe)
 
 def _read(kind: type[_Table], tables: dict[str, Any], name: str, path: Path) -> _Table:
     table = tables.get(name, {})
+    if not isinstance(table, dict):
+        raise RecipeError(f"{path}: {name} is {table!r}, wanted a table [{name}]")
     wanted = {field.name: field for field in fields(kind)}
     if unknown := sorted(table.keys() - wanted.keys()):
         raise RecipeError(f"{path}: [{name}] has no {unknown[0]!r}, wanted one of {', '.join(wanted)}")
@@ -230,6 +241,8 @@ def _read(kind: type[_Table], tables: dict[str, Any], name: str, path: Path) -> 
 
 def _fits(value: object, annotation: str) -> bool:
     kinds: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "tuple": tuple}
+    if isinstance(value, tuple) and not all(isinstance(entry, str) for entry in value):
+        return False
     return not isinstance(value, bool) and any(
         isinstance(value, kinds[part.strip().partition("[")[0]])
         for part in annotation.split("|")

@@ -126,7 +126,8 @@ def _iterate(path: Path, labels: Labels | None) -> Iterator[Row]:
 
 def _parse(path: Path, number: int, line: bytes, labels: Labels | None) -> Row:
     try:
-        shape = json.loads(line.decode("utf-8"))
+        # Editors of Windows begin a file with a byte order mark.
+        shape = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
     except UnicodeDecodeError as error:
         raise DataError(path, number, f"is no UTF-8: {error}") from error
     except ValueError as error:
@@ -147,9 +148,10 @@ def _parse(path: Path, number: int, line: bytes, labels: Labels | None) -> Row:
 
 
 def _turns(path: Path, number: int, shape: dict[str, Any]) -> tuple[Turn, ...]:
-    if isinstance(text := shape.get("input"), str):
-        return (Turn(Role.USER, text),)
     messages = shape.get("messages")
+    # A table that was exported has both columns, one of them empty.
+    if isinstance(text := shape.get("input"), str) and (text or not messages):
+        return (Turn(Role.USER, text),)
     if not isinstance(messages, list) or not messages:
         raise DataError(path, number, "has neither an 'input' text nor a list of 'messages'")
     turns = []

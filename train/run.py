@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 
 from guard.calibration import UNCALIBRATED
 from guard.labels import DEFAULT_LABELS, Labels
-from guard.prompt import PromptTemplate
+from guard.prompt import WINDOW_BYTES, PromptTemplate
 from train.corpus import read_corpus
 from train.dataset import clean
-from train.encode import Encoder, training_examples
+from train.encode import Encoder, Examples, training_examples
 from train.errors import RunError
 from train.finetune import effective_precision, finetune, save_loss
 from train.generate import DEFAULT_MIXTURE, Side, generate
@@ -47,22 +47,30 @@ MERGE_ROWS: Final = 64
 """On which the merged model is compared with the adapter."""
 
 
-def prepare_rows(recipe: Recipe, run: RunDir) -> tuple[Labels, dict[Side, list[Row]]]:
+def prepare_rows(
+    recipe: Recipe, run: RunDir, say: Callable[[str], None] = print
+) -> tuple[Labels, dict[Side, list[Row]]]:
     """The run's rows by side, written to the run's folder; of a resumed run, those that it was started with.
 
     Raises:
         DataError: if the data are not as described.
-        RunError: if the data or the recipe changed since the run was started.
+        RunError: if the run is complete, or the data or the recipe changed since it wrote its first checkpoint.
     """
+    run.check_open()
     labels, sides, report = split_data(recipe)
     lines = {side: "".join(to_json(row) + "\n" for row in rows) for side, rows in sides.items()}
     changed = [side for side in Side if run.rows(side).is_file() and run.rows(side).read_text("utf-8") != lines[side]]
-    if changed:
+    if changed and run.has_checkpoint():
         raise RunError(f"the data of {run.path} changed since the run was started; name another folder, or remove it")
     for side, text in lines.items():
         write_text(run.rows(side), text)
     write_json(run.path / "leakage.json", report)
     run.begin(recipe.text, run.data_sha256())
+    say(
+        f"{sum(map(len, sides.values()))} rows; {report['exact_duplicates']} duplicates, "
+        f"{report['contradictions']} texts with both labels and {report['near_duplicates']} near copies of held-out "
+        "rows are left out"
+    )
     return labels, sides
 
 
@@ -128,11 +136,15 @@ def run_recipe(  # noqa: PLR0913 - a stage takes what it needs by name
     """
     among = processes()
     # Rows are the same in every process.
-    labels, sides = prepare_rows(recipe, run) if among.is_main_process else split_data(recipe)[:2]
+    labels, sides = prepare_rows(recipe, run, say) if among.is_main_process else split_data(recipe)[:2]
     among.wait_for_everyone()
     encoder = Encoder(base.load_tokenizer(), template)
     examples = training_examples(sides[Side.TRAIN], encoder, labels, recipe.training.max_length_tokens)
-    say(f"training on {len(examples.rows)} examples, {sum(len(e['input_ids']) for e in examples.rows)} tokens")
+    check_examples(examples)
+    say(
+        f"training on {len(examples.rows)} examples, {sum(len(e['input_ids']) for e in examples.rows)} tokens; "
+        f"{examples.cut} cut to length, {examples.left_out} long off-topic rows left out"
+    )
     trained = finetune(
         recipe=recipe, base=base, encoder=encoder, labels=labels, examples=examples, checkpoints=run.checkpoints
     )
@@ -158,6 +170,19 @@ def run_recipe(  # noqa: PLR0913 - a stage takes what it needs by name
     write_json(run.record, _record(recipe, run, sides) | measured)
     shutil.rmtree(run.checkpoints, ignore_errors=True)
     say(f"the adapter is in {run.adapter}")
+
+
+def check_examples(examples: Examples) -> None:
+    """Say that there is nothing to tell apart, before an hour is spent on it.
+
+    Raises:
+        RunError: if the examples have one label only.
+    """
+    if len({example["labels"] for example in examples.rows}) < 2:
+        raise RunError(
+            f"the training side has examples of one label only; of off-topic rows, {examples.left_out} that are longer "
+            f"than {WINDOW_BYTES} bytes are left out, since it is not known which part of them is off topic"
+        )
 
 
 def _source(recipe: Recipe, base: Base, base_path: Path | None) -> dict[str, str | None]:

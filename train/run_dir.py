@@ -61,25 +61,39 @@ class RunDir:
         """The source's commit when the run was started: its rows are of that corpus, whatever has changed meanwhile."""
         return str(json.loads(self.started.read_text("utf-8")).get("commit", "unknown"))
 
-    def begin(self, recipe_text: str, data_sha256: str) -> None:
-        """Note what the run is made of, or check that a run that is resumed is made of the same.
+    def check_open(self) -> None:
+        """Say that a run is complete, before anything of it is written over.
 
         Raises:
-            RunError: if the run is complete, or was started with another recipe or other data.
+            RunError: if it is.
         """
         if self.record.is_file():
             raise RunError(f"{self.path} holds a complete run; name another folder, or remove it")
+
+    def has_checkpoint(self) -> bool:
+        """Whether there is anything to resume from."""
+        return any(self.checkpoints.glob("checkpoint-*"))
+
+    def begin(self, recipe_text: str, data_sha256: str) -> None:
+        """Note what the run is made of, or check that a run that is resumed is made of the same.
+
+        A run that stopped before its first checkpoint begins anew, with whatever was mended since.
+
+        Raises:
+            RunError: if the run is complete, or has checkpoints of another recipe or other data.
+        """
+        self.check_open()
         now = {"recipe": recipe_text, "data_sha256": data_sha256}
-        if not self.started.is_file():
+        then = json.loads(self.started.read_text("utf-8")) if self.started.is_file() else {}
+        changed = [key for key, value in now.items() if value != then.get(key)]
+        if changed and not self.has_checkpoint():
             write_json(self.started, now | {"commit": commit()})
             return
-        then = json.loads(self.started.read_text("utf-8"))
-        for key, value in now.items():
-            if value != then.get(key):
-                raise RunError(
-                    f"{self.path} was started with another {key.replace('_', ' ')} and can't be resumed; "
-                    "name another folder, or remove it"
-                )
+        for key in changed:
+            raise RunError(
+                f"{self.path} was started with another {key.replace('_', ' ')} and can't be resumed; "
+                "name another folder, or remove it"
+            )
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -17,6 +17,9 @@ LEAST_WORDS: Final = 3
 
 _WORDS: Final = re.compile(r"\w+")
 
+_COUNTED: Final = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]{2}|\w+")
+"""Where no spaces stand between words, two characters count as one."""
+
 
 def split_rows(rows: Sequence[Row], seed: int, validation_share: float, test_share: float) -> dict[Side, list[Row]]:
     """Rows by side: all rows of a group stand on one.
@@ -36,7 +39,7 @@ def split_rows(rows: Sequence[Row], seed: int, validation_share: float, test_sha
 
 def _subject(row: Row) -> str:
     users = (turn.text for turn in row.turns if turn.role is Role.USER)
-    return next((text for text in users if len(_WORDS.findall(text)) >= LEAST_WORDS), row.text)
+    return next((text for text in users if len(_COUNTED.findall(text)) >= LEAST_WORDS), row.text)
 
 
 def _shape(text: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from startrek_guard.evaluation import _hard_set, _run_of
+from startrek_guard.evaluation import _hard_set, run_of
 from train.run_dir import RunDir
 
 
@@ -39,7 +39,7 @@ def test_a_guard_from_elsewhere_has_no_hard_set(tmp_path: Path) -> None:
 def test_an_adapters_run_is_the_one_it_lies_in(tmp_path: Path) -> None:
     """Unless another is named, or it was copied out of its run."""
     adapter = adapter_of(tmp_path, "")
-    assert _run_of(adapter, None).path == Path("runs/adapter")
+    assert run_of(adapter, None).path == Path("runs/adapter")
     (tmp_path / "run.json").write_text("{}")
-    assert _run_of(adapter, None).path == tmp_path
-    assert _run_of(adapter, tmp_path / "other").path == tmp_path / "other"
+    assert run_of(adapter, None).path == tmp_path
+    assert run_of(adapter, tmp_path / "other").path == tmp_path / "other"

@@ -179,13 +179,14 @@ def test_a_long_rows_least_window_counts() -> None:
 
 def test_a_calibration_is_stored_with_what_it_rests_on(tmp_path: Path) -> None:
     """Its interval and rows; the other values of ``guard.json`` stay."""
-    guard = {"name": "bee-guard", "calibration": calibration_as_dict(UNCALIBRATED), "accuracy": None}
+    guard = {"name": "bee-guard", "calibration": calibration_as_dict(UNCALIBRATED), "accuracy": 0.9}
     (tmp_path / GUARD_FILE).write_text(json.dumps(guard), "utf-8")
     fit = fit_calibration(*_rows(), Aim(max_false_block=0.05))
     store_calibration(tmp_path, fit, "hash")
     assert calibration_of(tmp_path) == fit.calibration != UNCALIBRATED
     stored = read_guard_file(tmp_path)
     assert (stored["name"], stored["calibration_fit"]["rows_sha256"]) == ("bee-guard", "hash")
+    assert stored["accuracy"] is None, "it was measured with another threshold"
     assert stored["calibration_fit"]["false_blocks"] == fit.confusion.false_blocks.as_dict()
 
 

@@ -53,6 +53,16 @@ def test_the_hubs_parser_reads_the_head(tmp_path: Path) -> None:
     assert (results["accuracy"], results["false_block_rate"]) == (0.5, 0.4)
 
 
+def test_a_report_of_another_threshold_is_no_source(tmp_path: Path) -> None:
+    """A guard that was calibrated anew has to be measured anew."""
+    sources = _sources(tmp_path)
+    guard = json.loads(sources.guard.read_text("utf-8"))
+    guard["calibration"]["threshold"] += 0.1
+    sources.guard.write_text(json.dumps(guard), "utf-8")
+    with pytest.raises(RunError, match="measured with the threshold"):
+        render_card(sources)
+
+
 def test_a_licence_that_the_hub_does_not_know_is_other(tmp_path: Path) -> None:
     """With its name and link."""
     base = CardBase(title="Own", licence="bee-terms", licence_link="https://example.org/terms")

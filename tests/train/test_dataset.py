@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from train.dataset import NEAR_DUPLICATE_JACCARD, Copy, Shingles, clean, find_copies
 from train.generate import Side
 from train.rows import Row, prompt_row
@@ -58,6 +60,15 @@ def test_the_same_last_turn_in_another_conversation_is_another_row() -> None:
 def test_texts_of_symbols_are_told_apart() -> None:
     """They have no words to compare."""
     assert len(clean({Side.TRAIN: _rows("?", "!")})[0][Side.TRAIN]) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("What is C++?", "What is C#?"), ("Qxf7+ then", "Qxf7# then"), ("दिन", "दीन")]
+)
+def test_signs_and_marks_within_a_word_are_its_own(one: str, other: str) -> None:
+    """Two texts that differ in them may have two labels."""
+    rows = [prompt_row(one, "related"), prompt_row(other, "not_related")]
+    assert len(clean({Side.TRAIN: rows})[0][Side.TRAIN]) == 2
 
 
 def test_the_tiny_topic_leaks_nothing(sides: dict[Side, list[Row]]) -> None:

@@ -12,6 +12,7 @@ from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 from guard.labels import DEFAULT_LABELS
 from train import micro_batches as module
 from train.encode import Encoder
+from train.errors import RunError
 from train.micro_batches import MicroBatchTrainer, micro_batches
 from train.model import Base
 
@@ -77,6 +78,17 @@ def test_parts_add_up_to_the_whole(
     loss, gradient = _gradient(trainer, [batch])
     assert loss == pytest.approx(whole_loss, rel=1e-5)
     torch.testing.assert_close(gradient, whole, rtol=1e-3, atol=1e-6)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(
+    base: Base, encoder: Encoder, tmp_path: Path, batch: dict[str, torch.Tensor]
+) -> None:
+    """Before a checkpoint is made of it."""
+    trainer = _trainer(base, encoder, tmp_path, 1)
+    with torch.no_grad():
+        trainer.model.score.weight.fill_(float("nan"))
+    with pytest.raises(RunError, match="the loss of step 1 is nan; lower the learning rate"):
+        _gradient(trainer, [batch])
 
 
 def test_accumulated_steps_add_up_to_the_whole(

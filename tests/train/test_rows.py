@@ -84,6 +84,19 @@ def test_a_group_that_is_null_is_none(tmp_path: Path) -> None:
     assert row.group == ""
 
 
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    """As editors of Windows write it."""
+    (tmp_path / "rows.jsonl").write_bytes(b'\xef\xbb\xbf{"input": "a", "label": "x"}\r\n')
+    assert [row.text for row in read_rows(tmp_path / "rows.jsonl")] == ["a"]
+
+
+def test_an_empty_input_beside_messages_is_none(tmp_path: Path) -> None:
+    """As in a table of both that was exported."""
+    line = '{"input": "", "messages": [{"role": "user", "content": "b"}], "label": "x"}\n'
+    (tmp_path / "rows.jsonl").write_text(line, "utf-8")
+    assert [row.text for row in read_rows(tmp_path / "rows.jsonl")] == ["b"]
+
+
 def test_a_label_of_two_words_is_an_error_of_the_file(tmp_path: Path) -> None:
     """It can't become one token."""
     path = _file(tmp_path, '{"input": "a", "label": "off topic"}', '{"input": "b", "label": "yes"}')

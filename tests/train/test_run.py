@@ -21,7 +21,7 @@ from transformers import AutoModelForSequenceClassification
 from guard.calibration import UNCALIBRATED
 from guard.labels import DEFAULT_LABELS
 from tests.train.tiny_base import TEMPLATE
-from train.encode import Encoder
+from train.encode import Encoder, Examples
 from train.errors import DataError, RunError
 from train.finetune import effective_precision, last_checkpoint
 from train.generate import Side
@@ -29,7 +29,7 @@ from train.guard_file import calibration_of, labels_of, read_guard_file
 from train.model import Base
 from train.recipe import BaseRecipe, Recipe, load_recipe
 from train.rows import Row, read_rows, to_predecessor_json
-from train.run import FOLD_FILE, prepare_rows, run_recipe
+from train.run import FOLD_FILE, check_examples, prepare_rows, run_recipe
 from train.run_dir import RunDir
 from train.scoring import classifier_scorer, least_difference
 
@@ -234,6 +234,7 @@ def test_changed_data_are_not_resumed(tmp_path: Path, recipe_file: Path) -> None
     """The rows that the run was started with stay as they are."""
     recipe, run = load_recipe(str(recipe_file)), RunDir(tmp_path / "run")
     prepare_rows(recipe, run)
+    (run.checkpoints / "checkpoint-20").mkdir(parents=True)
     before = run.rows(Side.TRAIN).read_bytes()
     with (tmp_path / "rows.jsonl").open("a", encoding="utf-8") as file:
         file.writelines(f'{{"input": "one more row {"x" * n}", "label": "related"}}\n' for n in range(20))
@@ -246,9 +247,30 @@ def test_a_changed_recipe_is_not_resumed(tmp_path: Path, recipe_file: Path) -> N
     """Not even where the data stay the same."""
     run = RunDir(tmp_path / "run")
     prepare_rows(load_recipe(str(recipe_file)), run)
+    (run.checkpoints / "checkpoint-20").mkdir(parents=True)
     recipe_file.write_text(recipe_file.read_text("utf-8").replace("rank = 8", "rank = 4"), "utf-8")
     with pytest.raises(RunError, match="was started with another recipe"):
         prepare_rows(load_recipe(str(recipe_file)), run)
+
+
+def test_a_complete_runs_rows_are_not_written_over(tmp_path: Path, recipe_file: Path) -> None:
+    """Though it has no checkpoints any more."""
+    recipe, run = load_recipe(str(recipe_file)), RunDir(tmp_path / "run")
+    prepare_rows(recipe, run)
+    before = run.rows(Side.TRAIN).read_bytes()
+    run.record.write_text("{}", "utf-8")
+    with (tmp_path / "rows.jsonl").open("a", encoding="utf-8") as file:
+        file.writelines(f'{{"input": "one more row {"x" * n}", "label": "related"}}\n' for n in range(20))
+    with pytest.raises(RunError, match="holds a complete run"):
+        prepare_rows(recipe, run)
+    assert run.rows(Side.TRAIN).read_bytes() == before
+
+
+def test_examples_of_one_label_are_not_trained_on() -> None:
+    """Long off-topic rows are left out; where all are, the guard would allow everything."""
+    rows = [{"input_ids": [1, 2], "labels": 1, "length": 2}] * 3
+    with pytest.raises(RunError, match="one label only; of off-topic rows, 7 that are longer than 2000 bytes"):
+        check_examples(Examples(rows, cut=0, left_out=7))
 
 
 def test_the_same_run_is_prepared_again(tmp_path: Path, recipe_file: Path) -> None:

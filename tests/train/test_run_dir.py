@@ -35,10 +35,19 @@ def test_a_changed_run_is_not_resumed(tmp_path: Path, recipe: str, data: str, pr
     """It says what changed, and nothing is overwritten."""
     run = RunDir(tmp_path)
     run.begin("recipe", "hash")
+    (run.checkpoints / "checkpoint-20").mkdir(parents=True)
     before = run.started.read_bytes()
     with pytest.raises(RunError, match=problem):
         run.begin(recipe, data)
     assert run.started.read_bytes() == before
+
+
+def test_a_run_that_has_no_checkpoint_yet_takes_what_was_mended(tmp_path: Path) -> None:
+    """A misspelt recipe does not lock its folder."""
+    run = RunDir(tmp_path)
+    run.begin("misspelt", "hash")
+    run.begin("recipe", "hash")
+    assert json.loads(run.started.read_text("utf-8"))["recipe"] == "recipe"
 
 
 def test_a_complete_run_is_not_overwritten(tmp_path: Path) -> None:

@@ -39,6 +39,13 @@ def test_one_conversation_at_three_lengths_is_a_group(number: int) -> None:
     assert sorted(map(len, split_rows(rows, 1, 0.3, 0.3).values())) == [0, 0, 3]
 
 
+def test_a_conversation_without_spaces_between_words_is_a_group() -> None:
+    """As in Chinese or Japanese."""
+    turns = ("ウォーフの息子の名前は何ですか", "アレクサンダーです。", "もう一度")
+    rows = [_conversation(*turns[:length]) for length in (1, 3)]
+    assert sorted(map(len, split_rows(rows, 1, 0.3, 0.3).values())) == [0, 0, 2]
+
+
 def test_a_greeting_does_not_make_one_group_of_all_conversations() -> None:
     """It says nothing of what follows."""
     rows = [_conversation("Hi there!", "Hello.", f"is {chr(97 + n)} any good") for n in range(26)]
