@@ -11,7 +11,7 @@ from guard.engines.llama_cpp import LlamaCppEngine
 from guard.manifest import GuardManifest
 from guard.prompt import Role, Turn, render_prompts
 from guard.verdict import Verdict, judge
-from startrek_guard.guards import DEFAULT_GUARD, guard_path
+from startrek_guard.guards import ADAPTERS, DEFAULT_GUARD, guard_path
 from tests.end_to_end.conftest import run_cli
 
 pytestmark = pytest.mark.slow
@@ -80,8 +80,9 @@ def test_the_modelfile_is_current() -> None:
     assert run_cli("export", "modelfile", "--check").returncode == 0
 
 
-def test_the_model_card_is_current() -> None:
+@pytest.mark.parametrize("name", sorted(path.name for path in ADAPTERS.iterdir()))
+def test_the_model_card_is_current(name: str) -> None:
     """The card says what the reports beside it say."""
-    done = run_cli("train", "card", "--check")
+    done = run_cli("train", "card", name, "--check")
 
     assert done.returncode == 0, done.stderr
