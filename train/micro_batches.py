@@ -62,7 +62,7 @@ class MicroBatchTrainer(Trainer):  # type: ignore[misc]  # transformers is untyp
     """A Trainer that computes a step's rows in parts where that is faster.
 
     Length grouping sorts rows within stretches of fifty batches, so that one batch of each stretch has its longest
-    rows; all padded to the longest of them, they took a third of a run.
+    rows; all padded to the longest of them, it is mostly padding.
 
     Args:
         multiple: see :func:`micro_batches`.
