@@ -15,12 +15,14 @@ from tempfile import TemporaryDirectory
 from typing import Final, TypeAlias
 
 from guard.labels import DEFAULT_LABELS
+from guard.verdict import judge
 from startrek_guard.guards import DEFAULT_GUARD
 from startrek_guard.scoring import gguf_scorer
 from train.hard import read_hard
 from train.rows import Row
 from train.run import DATA
 
+ROOT: Final = Path(__file__).parents[1]
 HARD: Final = Path("train/data/startrek/hard")
 
 COMMITS: Final = ("97682b5", "b821240", "898f882", "1cb6b8e", "20823ed", "81a9094")
@@ -36,7 +38,11 @@ def key_of(row: Row) -> Key:
 
 def rows_at(commit: str) -> list[Row]:
     """The hard set as it was at a commit."""
-    archive = subprocess.run(["git", "archive", commit, str(HARD)], capture_output=True, check=True).stdout  # noqa: S603, S607
+    command = ["git", "archive", commit, str(HARD)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)  # noqa: S603 - the user's own git
+    if done.returncode:
+        sys.exit(f"{ROOT} has no commit {commit} with {HARD}, wanted a whole clone: {done.stderr.decode().strip()}")
+    archive = done.stdout
     with TemporaryDirectory() as folder, tarfile.open(fileobj=BytesIO(archive)) as files:
         files.extractall(folder, filter="data")
         return read_hard(Path(folder) / HARD, DEFAULT_LABELS)
@@ -50,15 +56,13 @@ def main(guard: str) -> None:
             part_of.setdefault(key_of(row), number)
     rows = read_hard(DATA / "startrek" / "hard", DEFAULT_LABELS)
     with gguf_scorer(guard) as scored:
-        calibration = scored.manifest.calibration
-        windows = scored.scorer(rows)
+        manifest, windows = scored.manifest, scored.scorer(rows)
     total, right = Counter[int](), Counter[int]()
     for row, asked in zip(rows, windows, strict=True):
         # A row that was mended later counts to the last part.
         part = part_of.get(key_of(row), len(COMMITS))
-        allowed = min(calibration.score(logits) for logits in asked) >= calibration.threshold
         total[part] += 1
-        right[part] += allowed == (row.label == DEFAULT_LABELS.on_topic)
+        right[part] += judge(asked, manifest.calibration, manifest.labels).label == row.label
     for part in sorted(total):
         sys.stdout.write(f"part {part}: {right[part]} of {total[part]} rows, {right[part] / total[part]:.1%}\n")
 

@@ -53,8 +53,7 @@ def mean_cross_entropy(
         labels: class ids, shape (rows,).
         num_items_in_batch: all rows of the step; None where these are all.
     """
-    logits = outputs["logits"] if isinstance(outputs, dict) else outputs[0]
-    total = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+    total = torch.nn.functional.cross_entropy(outputs["logits"].float(), labels, reduction="sum")
     return total / (len(labels) if num_items_in_batch is None else num_items_in_batch)
 
 

@@ -89,9 +89,9 @@ class RunDir:
         if changed and not self.has_checkpoint():
             write_json(self.started, now | {"commit": commit()})
             return
-        for key in changed:
+        if changed:
             raise RunError(
-                f"{self.path} was started with another {key.replace('_', ' ')} and can't be resumed; "
+                f"{self.path} was started with another {changed[0].replace('_', ' ')} and can't be resumed; "
                 "name another folder, or remove it"
             )
 
