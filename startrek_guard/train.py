@@ -53,13 +53,17 @@ def vocabulary(
     ] = 12_000,
     least: Annotated[int, typer.Option(help="Keep other tokens that the rows have so often.")] = 2,
 ) -> None:
-    """Choose the tokens that a recipe keeps: those of its rows, the most frequent, and all bytes."""
+    """Choose the tokens that a recipe keeps: those of its rows, the most frequent, and all bytes.
+
+    Where the recipe goes on from an adapter, that follows: a token that is new begins as the base has it.
+    """
     from export.architectures import by_gguf_name
     from export.atomic import replacing
     from export.build import open_base_weights
-    from export.keep_list import write_keep_list
+    from export.keep_list import read_keep_list, write_keep_list
     from export.vocabulary import SPARE_ENTRIES, choose_tokens
     from guard.prompt import prompt_texts
+    from train.embedding_columns import follow_keep_list
     from train.run import split_data
 
     loaded = _recipe(recipe)
@@ -71,6 +75,8 @@ def vocabulary(
     template = by_gguf_name(checkpoint.architecture).template
     keep = choose_tokens(checkpoint.vocabulary, sorted(texts), template, frequent, SPARE_ENTRIES, least=least)
     target = loaded.folder / loaded.base.vocabulary
+    if loaded.lora.start is not None and target.is_file():
+        follow_keep_list(loaded.file(loaded.lora.start), read_keep_list(target), keep)
     with replacing(target) as temporary:
         write_keep_list(temporary, keep)
     out.print(f"{target}: {len(keep)} of {len(checkpoint.vocabulary.tokens)} tokens")
