@@ -28,6 +28,13 @@ class Base:
     folder: str
     gguf_file: str | None = None
 
+    def files(self) -> list[Path]:
+        """What decides the model, in order; none of a base that is on the hub, where its id stands for it."""
+        folder = Path(self.folder)
+        if self.gguf_file is not None:
+            return [folder / self.gguf_file]
+        return sorted(path for path in folder.glob("*") if path.suffix in {".json", ".safetensors", ".bin", ".model"})
+
     def load_tokenizer(self) -> Any:  # noqa: ANN401 - transformers is untyped
         """The tokenizer, padding on the right with a token that is no part of a prompt."""
         tokenizer = AutoTokenizer.from_pretrained(self.folder, **self._source())

@@ -11,11 +11,14 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from guard.labels import Labels
 from guard.prompt import Role, Turn
 from train.errors import DataError
+
+_HASHED_BYTES: Final = 1 << 20
+"""At once; a base's weights have gigabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,9 @@ def sha256_of(paths: Iterable[Path]) -> str:
     """SHA-256 over the contents of files, in the given order."""
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(path.read_bytes())
+        with path.open("rb") as file:
+            while part := file.read(_HASHED_BYTES):
+                digest.update(part)
     return digest.hexdigest()
 
 

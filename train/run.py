@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import torch
+from peft.utils import SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import load_file, save_file
 
 from guard.calibration import UNCALIBRATED
@@ -28,7 +29,7 @@ from train.merge import merge, save_merged
 from train.model import Base
 from train.processes import processes
 from train.recipe import Recipe
-from train.rows import Row, find_labels, read_rows, to_json
+from train.rows import Row, find_labels, read_rows, sha256_of, to_json
 from train.run_dir import RunDir, versions, write_json, write_text
 from train.split import split_rows
 
@@ -48,13 +49,13 @@ MERGE_ROWS: Final = 64
 
 
 def prepare_rows(
-    recipe: Recipe, run: RunDir, say: Callable[[str], None] = print
+    recipe: Recipe, run: RunDir, base: Base, say: Callable[[str], None] = print
 ) -> tuple[Labels, dict[Side, list[Row]]]:
     """The run's rows by side, written to the run's folder; of a resumed run, those that it was started with.
 
     Raises:
         DataError: if the data are not as described.
-        RunError: if the run is complete, or the data or the recipe changed since it wrote its first checkpoint.
+        RunError: if the run is complete, or what it is made of changed since it wrote its first checkpoint.
     """
     run.check_open()
     labels, sides, report = split_data(recipe)
@@ -65,13 +66,31 @@ def prepare_rows(
     for side, text in lines.items():
         write_text(run.rows(side), text)
     write_json(run.path / "leakage.json", report)
-    run.begin(recipe.text, run.data_sha256())
+    run.begin(_made_of(recipe, run, base))
     say(
         f"{sum(map(len, sides.values()))} rows; {report['exact_duplicates']} duplicates, "
         f"{report['contradictions']} texts with both labels and {report['near_duplicates']} near copies of held-out "
         "rows are left out"
     )
     return labels, sides
+
+
+def _made_of(recipe: Recipe, run: RunDir, base: Base) -> dict[str, str]:
+    """All that decides the run's result, by what a person calls it."""
+    made_of = {"recipe": recipe.text, "data_sha256": run.data_sha256()}
+    files = {"base": base.files()}
+    if recipe.base.vocabulary is not None:
+        files["keep_list"] = [recipe.file(recipe.base.vocabulary)]
+    if recipe.lora.start is not None:
+        files["adapter_to_start_from"] = [recipe.file(recipe.lora.start) / SAFETENSORS_WEIGHTS_NAME]
+    return made_of | {name: _hash_of(name, paths) if paths else base.folder for name, paths in files.items()}
+
+
+def _hash_of(name: str, paths: Sequence[Path]) -> str:
+    try:
+        return sha256_of(paths)
+    except OSError as error:
+        raise RunError(f"can't read the {name.replace('_', ' ')}: {error}") from error
 
 
 def labels_of(recipe: Recipe) -> Labels:
@@ -136,7 +155,7 @@ def run_recipe(  # noqa: PLR0913 - a stage takes what it needs by name
     """
     among = processes()
     # Rows are the same in every process.
-    labels, sides = prepare_rows(recipe, run, say) if among.is_main_process else split_data(recipe)[:2]
+    labels, sides = prepare_rows(recipe, run, base, say) if among.is_main_process else split_data(recipe)[:2]
     among.wait_for_everyone()
     encoder = Encoder(base.load_tokenizer(), template)
     examples = training_examples(sides[Side.TRAIN], encoder, labels, recipe.training.max_length_tokens)

@@ -74,20 +74,22 @@ class RunDir:
         """Whether there is anything to resume from."""
         return any(self.checkpoints.glob("checkpoint-*"))
 
-    def begin(self, recipe_text: str, data_sha256: str) -> None:
+    def begin(self, made_of: Mapping[str, str]) -> None:
         """Note what the run is made of, or check that a run that is resumed is made of the same.
 
         A run that stopped before its first checkpoint begins anew, with whatever was mended since.
 
+        Args:
+            made_of: what decides the result (recipe, rows, base, ...), as texts or hashes by name.
+
         Raises:
-            RunError: if the run is complete, or has checkpoints of another recipe or other data.
+            RunError: if the run is complete, or has checkpoints of other things.
         """
         self.check_open()
-        now = {"recipe": recipe_text, "data_sha256": data_sha256}
         then = json.loads(self.started.read_text("utf-8")) if self.started.is_file() else {}
-        changed = [key for key, value in now.items() if value != then.get(key)]
+        changed = [key for key, value in made_of.items() if value != then.get(key)]
         if changed and not self.has_checkpoint():
-            write_json(self.started, now | {"commit": commit()})
+            write_json(self.started, dict(made_of) | {"commit": commit()})
             return
         if changed:
             raise RunError(

@@ -196,7 +196,7 @@ def test_a_run_goes_on_from_an_adapter(tmp_path: Path, recipe_file: Path, base: 
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("nothing", r"can't go on from the adapter .*nothing"),
+        ("nothing", r"can't read the adapter to start from: .*nothing"),
         ("headless", "it lacks 'base_model.model.score.weight'"),
         ("other", "the recipe adapts no '.*lora_A"),
     ],
@@ -230,39 +230,62 @@ def test_automatic_precision_is_one_that_the_machine_computes() -> None:
     assert effective_precision("bf16") == "bf16"
 
 
-def test_changed_data_are_not_resumed(tmp_path: Path, recipe_file: Path) -> None:
+def test_changed_data_are_not_resumed(tmp_path: Path, recipe_file: Path, base: Base) -> None:
     """The rows that the run was started with stay as they are."""
     recipe, run = load_recipe(str(recipe_file)), RunDir(tmp_path / "run")
-    prepare_rows(recipe, run)
+    prepare_rows(recipe, run, base)
     (run.checkpoints / "checkpoint-20").mkdir(parents=True)
     before = run.rows(Side.TRAIN).read_bytes()
     with (tmp_path / "rows.jsonl").open("a", encoding="utf-8") as file:
         file.writelines(f'{{"input": "one more row {"x" * n}", "label": "related"}}\n' for n in range(20))
     with pytest.raises(RunError, match=r"the data of .* changed since the run was started"):
-        prepare_rows(recipe, run)
+        prepare_rows(recipe, run, base)
     assert run.rows(Side.TRAIN).read_bytes() == before
 
 
-def test_a_changed_recipe_is_not_resumed(tmp_path: Path, recipe_file: Path) -> None:
+def test_a_changed_recipe_is_not_resumed(tmp_path: Path, recipe_file: Path, base: Base) -> None:
     """Not even where the data stay the same."""
     run = RunDir(tmp_path / "run")
-    prepare_rows(load_recipe(str(recipe_file)), run)
+    prepare_rows(load_recipe(str(recipe_file)), run, base)
     (run.checkpoints / "checkpoint-20").mkdir(parents=True)
     recipe_file.write_text(recipe_file.read_text("utf-8").replace("rank = 8", "rank = 4"), "utf-8")
     with pytest.raises(RunError, match="was started with another recipe"):
-        prepare_rows(load_recipe(str(recipe_file)), run)
+        prepare_rows(load_recipe(str(recipe_file)), run, base)
 
 
-def test_a_complete_runs_rows_are_not_written_over(tmp_path: Path, recipe_file: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "what"),
+    [("model.safetensors", "base"), ("kept.txt", "keep list"), (f"before/{WEIGHTS}", "adapter to start from")],
+)
+def test_a_run_of_other_weights_is_not_resumed(
+    tmp_path: Path, recipe_file: Path, base: Base, file: str, what: str
+) -> None:
+    """Nor with another keep-list: half of it would be of one model, half of another."""
+    own = Path(shutil.copytree(base.folder, tmp_path / "base"))
+    for path in (own / "kept.txt", own / "before" / WEIGHTS):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("as it was", "utf-8")
+    text = recipe_file.read_text("utf-8").replace("[data]", 'vocabulary = "base/kept.txt"\n\n[data]')
+    recipe_file.write_text(text.replace("[lora]", '[lora]\nstart = "base/before"'), "utf-8")
+    recipe, run = load_recipe(str(recipe_file)), RunDir(tmp_path / "run")
+    prepare_rows(recipe, run, Base(str(own)))
+    (run.checkpoints / "checkpoint-20").mkdir(parents=True)
+    with (own / file).open("a") as changed:
+        changed.write("and more")
+    with pytest.raises(RunError, match=f"was started with another {what} and can't be resumed"):
+        prepare_rows(recipe, run, Base(str(own)))
+
+
+def test_a_complete_runs_rows_are_not_written_over(tmp_path: Path, recipe_file: Path, base: Base) -> None:
     """Though it has no checkpoints any more."""
     recipe, run = load_recipe(str(recipe_file)), RunDir(tmp_path / "run")
-    prepare_rows(recipe, run)
+    prepare_rows(recipe, run, base)
     before = run.rows(Side.TRAIN).read_bytes()
     run.record.write_text("{}", "utf-8")
     with (tmp_path / "rows.jsonl").open("a", encoding="utf-8") as file:
         file.writelines(f'{{"input": "one more row {"x" * n}", "label": "related"}}\n' for n in range(20))
     with pytest.raises(RunError, match="holds a complete run"):
-        prepare_rows(recipe, run)
+        prepare_rows(recipe, run, base)
     assert run.rows(Side.TRAIN).read_bytes() == before
 
 
@@ -273,18 +296,18 @@ def test_examples_of_one_label_are_not_trained_on() -> None:
         check_examples(Examples(rows, cut=0, left_out=7))
 
 
-def test_the_same_run_is_prepared_again(tmp_path: Path, recipe_file: Path) -> None:
+def test_the_same_run_is_prepared_again(tmp_path: Path, recipe_file: Path, base: Base) -> None:
     """The same rows on the same sides."""
     recipe, run = load_recipe(str(recipe_file)), RunDir(tmp_path / "run")
-    assert prepare_rows(recipe, run) == prepare_rows(recipe, run)
+    assert prepare_rows(recipe, run, base) == prepare_rows(recipe, run, base)
     assert json.loads((run.path / "leakage.json").read_text("utf-8"))["shared_groups"] == 0
 
 
-def test_rows_of_any_two_labels_train_without_code(tmp_path: Path, recipe_file: Path) -> None:
+def test_rows_of_any_two_labels_train_without_code(tmp_path: Path, recipe_file: Path, base: Base) -> None:
     """Whatever they are called."""
     rows = tmp_path / "rows.jsonl"
     rows.write_text(rows.read_text("utf-8").replace("related", "bees"), "utf-8")
-    labels, _ = prepare_rows(load_recipe(str(recipe_file)), RunDir(tmp_path / "run"))
+    labels, _ = prepare_rows(load_recipe(str(recipe_file)), RunDir(tmp_path / "run"), base)
     assert labels.ordered == ("not_bees", "bees")
 
 
@@ -302,13 +325,13 @@ def test_rows_of_any_two_labels_train_without_code(tmp_path: Path, recipe_file: 
     ],
 )
 def test_unusable_rows_start_no_run(
-    tmp_path: Path, recipe_file: Path, text: str, error: type[Exception], problem: str
+    tmp_path: Path, recipe_file: Path, base: Base, *, text: str, error: type[Exception], problem: str
 ) -> None:
     """Nothing is written."""
     (tmp_path / "rows.jsonl").write_text(text, "utf-8")
     run = RunDir(tmp_path / "run")
     with pytest.raises(error, match=problem):
-        prepare_rows(load_recipe(str(recipe_file)), run)
+        prepare_rows(load_recipe(str(recipe_file)), run, base)
     assert not run.path.exists()
 
 

@@ -10,21 +10,23 @@ import pytest
 from train.errors import RunError
 from train.run_dir import RunDir, commit, versions, write_json
 
+MADE_OF = {"recipe": "recipe", "data_sha256": "hash"}
+
 
 def test_a_run_is_begun_and_begun_again(tmp_path: Path) -> None:
     """With the same recipe and data it goes on."""
     run = RunDir(tmp_path / "run")
-    run.begin("recipe", "hash")
-    run.begin("recipe", "hash")
+    run.begin(MADE_OF)
+    run.begin(MADE_OF)
     started = json.loads(run.started.read_text("utf-8"))
-    assert started == {"recipe": "recipe", "data_sha256": "hash", "commit": run.commit()}
+    assert started == MADE_OF | {"commit": run.commit()}
 
 
 def test_a_run_is_of_the_commit_that_it_was_started_at(tmp_path: Path) -> None:
     """However many there are before it ends."""
     run = RunDir(tmp_path)
-    write_json(run.started, {"recipe": "recipe", "data_sha256": "hash", "commit": "abc"})
-    run.begin("recipe", "hash")
+    write_json(run.started, MADE_OF | {"commit": "abc"})
+    run.begin(MADE_OF)
     assert run.commit() == "abc"
 
 
@@ -34,29 +36,29 @@ def test_a_run_is_of_the_commit_that_it_was_started_at(tmp_path: Path) -> None:
 def test_a_changed_run_is_not_resumed(tmp_path: Path, recipe: str, data: str, problem: str) -> None:
     """It says what changed, and nothing is overwritten."""
     run = RunDir(tmp_path)
-    run.begin("recipe", "hash")
+    run.begin(MADE_OF)
     (run.checkpoints / "checkpoint-20").mkdir(parents=True)
     before = run.started.read_bytes()
     with pytest.raises(RunError, match=problem):
-        run.begin(recipe, data)
+        run.begin({"recipe": recipe, "data_sha256": data})
     assert run.started.read_bytes() == before
 
 
 def test_a_run_that_has_no_checkpoint_yet_takes_what_was_mended(tmp_path: Path) -> None:
     """A misspelt recipe does not lock its folder."""
     run = RunDir(tmp_path)
-    run.begin("misspelt", "hash")
-    run.begin("recipe", "hash")
+    run.begin(MADE_OF | {"recipe": "misspelt"})
+    run.begin(MADE_OF)
     assert json.loads(run.started.read_text("utf-8"))["recipe"] == "recipe"
 
 
 def test_a_complete_run_is_not_overwritten(tmp_path: Path) -> None:
     """``run.json`` marks it."""
     run = RunDir(tmp_path)
-    run.begin("recipe", "hash")
+    run.begin(MADE_OF)
     write_json(run.record, {})
     with pytest.raises(RunError, match="holds a complete run"):
-        run.begin("recipe", "hash")
+        run.begin(MADE_OF)
 
 
 def test_a_json_file_is_replaced_whole(tmp_path: Path) -> None:
