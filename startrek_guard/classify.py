@@ -69,9 +69,8 @@ def _lines(texts: list[str] | None, input_file: str | None) -> Iterator[Iterator
 
     if texts:
         yield text_lines(texts)
-    elif input_file == "-":
-        yield iter(sys.stdin)
     else:
         # A byte that is no UTF-8 spoils its row, not the file: it becomes a lone surrogate, which is a bad row.
-        with Path(str(input_file)).open(encoding="utf-8-sig", errors="surrogateescape") as file:
+        source = sys.stdin.fileno() if input_file == "-" else Path(str(input_file))
+        with open(source, encoding="utf-8-sig", errors="surrogateescape", closefd=input_file != "-") as file:
             yield iter(file)

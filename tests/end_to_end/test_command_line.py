@@ -38,8 +38,8 @@ def test_classify_reports_a_bad_row_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_classify_reads_standard_input() -> None:
-    """A dash reads rows from a pipe."""
-    done = run_cli("classify", "--input", "-", stdin='{"input": "captain janeway"}\n')
+    """A dash reads rows from a pipe, whose first may have a byte order mark before it."""
+    done = run_cli("classify", "--input", "-", stdin='\ufeff{"input": "captain janeway"}\n')
 
     assert json.loads(done.stdout)["label"] == "related"
 
