@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -72,9 +74,13 @@ Processor time is that of the process that computes: the HTTP client's own, whic
 out. Time is the client's where there is one.
 
 The engine computes what bare llama.cpp computes (first section), so where a ratio is below what is wanted, the
-difference is between llama.cpp's kernels and torch's for float32. llama.cpp is compiled without AMX, which crashes on
-some machines (docs/usage.md, Troubleshooting). The predecessor's way is asked without padding, which flatters it: its
-published server pads every question to 512 tokens."""
+difference is between llama.cpp's kernels and torch's for float32: the second table has the median times by length, one
+prompt at a time. llama.cpp is compiled without AMX, which crashes on some machines (docs/usage.md, Troubleshooting).
+llama-server's processor time beside the engine's is what its HTTP, its slots, its waiting and its sampling from the
+whole vocabulary take."""
+
+_BANDS: Final = (40, 160)
+"""Bounds in UTF-8 bytes of rendered prompts: some 10 and 40 tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +117,9 @@ def measure(context: Context) -> Section:
         train=len(train),
         embedded=len(embedded),
     )
-    return Section("peers", "Beside other ways to do it", text, [_table(timings, accuracies)], _targets(timings))
+    sizes = [len(prompt.encode()) for prompt in _prompts(rows, context)]
+    tables = [_table(timings, accuracies), _bands_table(timings, sizes)]
+    return Section("peers", "Beside other ways to do it", text, tables, _targets(timings))
 
 
 def _sample(rows: Sequence[Row], most: int, context: Context) -> Sequence[Row]:
@@ -234,6 +242,18 @@ def _row(name: str, timing: Timing, accuracy: float | None) -> list[str]:
     times = [milliseconds(timing.at(percent)) for percent in (50, 95)]
     rates = [f"{timing.prompts_per_s:.1f}", f"{timing.cpu_s_per_1000:.1f}"]
     return [name, *times, *rates, "" if accuracy is None else f"{accuracy:.1%}"]
+
+
+def _bands_table(timings: Mapping[str, Timing], sizes: Sequence[int]) -> Table:
+    """Median times of prompts of about one length, of the ways that take one at a time."""
+    bands = list(pairwise((0, *_BANDS, max(*sizes, *_BANDS) + 1)))
+    names = [f"up to {_BANDS[0]} bytes", *(f"{low + 1} to {high} bytes" for low, high in bands[1:-1]), "longer"]
+    rows = []
+    for name in (_ENGINE, _PREDECESSOR, _PREDECESSOR_FULL, _SERVER):
+        pairs = list(zip(sizes, timings[name].unit_seconds, strict=True))
+        found = [[seconds for size, seconds in pairs if low < size <= high] for low, high in bands]
+        rows.append([name, *(milliseconds(statistics.median(band)) if band else "–" for band in found)])
+    return Table(["p50 ms of prompts of", *names], rows)
 
 
 def _targets(timings: Mapping[str, Timing]) -> list[Target]:
