@@ -51,7 +51,7 @@ class Channel(StrEnum):
     SUFFIX = "suffix"
     """Text after the place to fill in, and further text around it."""
     CONTEXT = "context"
-    """Token ids of an earlier answer, which the upstream puts before the prompt."""
+    """What the upstream itself puts before the model: token ids of an earlier answer, stored turns, web searches."""
     RAW = "raw"
     """A prompt that brings its own control tokens."""
     IMAGES = "images"

@@ -39,6 +39,8 @@ MAX_ZSTD_WINDOW_BYTES: Final = 8 * 1024 * 1024
 _STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+_ESCAPED_NUL: Final = r"\u0000"
+"""The only spelling of U+0000 in a string of JSON; behind an escaped backslash it is another text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,8 @@ def read_object(data: bytes, rules: KeyRules) -> JsonObject:
         raise BadRequestError("the body is not a JSON object")
     if _ESCAPED_SURROGATE.search(text):
         _check_surrogates(value)
+    if _ESCAPED_NUL in text:
+        _check_nul(value, rules)
     _check_keys(value, rules)
     return value
 
@@ -207,6 +211,28 @@ def strings(value: object) -> Iterable[str]:
 def _check_surrogates(value: JsonObject) -> None:
     if any(_SURROGATE.search(text) for text in strings(value)):
         raise BadRequestError("the body has half a surrogate pair")
+
+
+def _check_nul(value: JsonObject, rules: KeyRules) -> None:
+    """Refuse U+0000: servers in C and C++ may end a text there, so the model would see less than was judged."""
+    place = _nul_place(value, rules)
+    if place is not None:
+        raise BadRequestError(f"the body has U+0000 at {place.removeprefix('.')}, wanted text without it")
+
+
+def _nul_place(value: object, rules: KeyRules) -> str | None:
+    """Where the first U+0000 of ``value`` is; a key that the API does not know is the caller's text: not quoted."""
+    if isinstance(value, str):
+        return "" if "\0" in value else None
+    if isinstance(value, list):
+        steps: Iterable[tuple[str, object]] = ((f"[{index}]", inner) for index, inner in enumerate(value))
+    elif isinstance(value, dict):
+        steps = ((f".{key}" if key in rules.known else ".*", key if "\0" in key else value[key]) for key in value)
+    else:
+        return None
+    # No deeper than `MAX_DEPTH`.
+    found = ((step, _nul_place(inner, rules)) for step, inner in steps)
+    return next((step + place for step, place in found if place is not None), None)
 
 
 def _check_keys(value: JsonObject, rules: KeyRules) -> None:

@@ -87,8 +87,7 @@ class _Run:
         """The texts to judge."""
         if not self.judged:
             return ()
-        texts = [text for text in joined_forms(self.messages) if text]
-        return tuple(dict.fromkeys([*texts, *(piece for text in texts for piece in chat_pieces(text))]))
+        return _with_pieces(joined_forms(self.messages))
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,8 +261,7 @@ class Moderator:
             Text(() if use.channel in _ALONE else context, text)
             for use in conversation.channels
             if self._policy(use.channel) is Policy.JUDGE
-            for text in use.texts
-            if text
+            for text in _with_pieces(use.texts)
         ]
 
     def _check_length(self, conversation: Conversation) -> None:
@@ -323,6 +321,12 @@ class Moderator:
             context = _after(context, exchange.runs)
         verdicts = iter(await self._judge.verdicts([text for group in texts for text in group]))
         return [[next(verdicts) for _ in group] for group in texts]
+
+
+def _with_pieces(texts: Iterable[str]) -> tuple[str, ...]:
+    """The texts, and those that a template's tokens in them would make turns of; no empty ones, none twice."""
+    whole = [text for text in texts if text]
+    return tuple(dict.fromkeys([*whole, *(piece for text in whole for piece in chat_pieces(text))]))
 
 
 def _after(context: tuple[Turn, ...], runs: Sequence[_Run]) -> tuple[Turn, ...]:

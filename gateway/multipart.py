@@ -19,7 +19,7 @@ _CONTENT_TYPE: Final = re.compile(r'multipart/form-data; ?boundary=("?)([A-Za-z0
 """RFC 2046's boundary, less the space."""
 
 _DISPOSITION: Final = re.compile(
-    r'form-data; name="([A-Za-z0-9_\[\]]{1,64})"(; filename="[^"\\\r\n]*")?(; filename\*=[^;"\\\r\n]*)?'
+    r'form-data; name="([A-Za-z0-9_\[\]]{1,64})"(; filename="[^"\\\r\n\0]*")?(; filename\*=[^;"\\\r\n\0]*)?'
 )
 _HARMLESS_HEADERS: Final = frozenset({"content-type", "content-length"})
 

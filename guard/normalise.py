@@ -1,7 +1,8 @@
 """Undo the disguises of a text before a model reads it; the same function serves training and judging.
 
 Sources: Unicode NFKC (UAX 15), confusables (UTS 39, the letters that pass for Latin ones in practice),
-Unicode tag characters (which hide ASCII from the eye, not from a model).
+Unicode tag characters and variation selectors (which hide ASCII and bytes from the eye, not from a model). Characters
+that are private, unassigned, or too new for Python's tables become U+FFFD, not nothing: a model may know them.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ _ALWAYS: Final = str.maketrans(
     | {chr(0x1F150 + i): chr(ord("a") + i) for i in range(26)}
     # Tag characters carry hidden ASCII: make it visible, so that it is judged.
     | {chr(0xE0000 + i): chr(i) for i in range(0x20, 0x7F)}
+    # Outlined capitals and digits, which NFKC folds from Unicode 16 on.
+    | {chr(0x1CCD6 + i): chr(ord("A") + i) for i in range(26)}
+    | {chr(0x1CCF0 + i): chr(ord("0") + i) for i in range(10)}
     # SentencePiece's own mark for a space, and the empty Braille cell.
     | {"\u2581": " ", "\u2800": " "}
     # Invisible though they count as letters or marks (Default_Ignorable_Code_Point less the format characters).
     | dict.fromkeys("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0", "")
-    | {chr(code): "" for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))}
 )
 _LEET: Final = str.maketrans("0134578@$", "oieastbas")
 
@@ -39,7 +42,15 @@ _WORD: Final = re.compile(r"[^\W\d_]+")
 # Marks that strike a letter through or ring it; behind an operator they make another (the negation of an equals sign).
 _OVERLAYS: Final = re.compile("(?<=[\\w\\s.,!?])[\u0334-\u0338\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f]+")
 _STACKED_MARKS: Final = re.compile(r"([^\W\d_])[\u0300-\u036f]{2,}")
-_SPACED_LETTERS: Final = re.compile(r"(?<![^\W_])(?:[^\W\d_]([ .\-_*|/]))(?:[^\W\d_]\1){2,}[^\W\d_](?![^\W_])")
+_SPACED_LETTERS: Final = re.compile(r"(?<![^\W_])(?:[^\W\d_]([ .\-_*|/\ufffd]))(?:[^\W\d_]\1){2,}[^\W\d_](?![^\W_])")
+_SELECTORS: Final = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]+")
+"""Variation selectors: one chooses the look of the character before it, a run of them spells bytes."""
+
+_PICTURES: Final = range(0x1F300, 0x1FB00)
+"""Unicode's blocks of emoji."""
+
+_UNKNOWN: Final = "\ufffd"
+_UNKNOWN_RUN: Final = re.compile(f"{_UNKNOWN}{{2,}}")
 _WIDE_GAP: Final = re.compile(r"[ \t]{2,}")
 _STRETCHED: Final = re.compile(r"([^\W\d_])\1{3,}")
 _LEET_RUN: Final = re.compile(r"[\w@$]+(\.\w)?")
@@ -59,6 +70,9 @@ MAX_MARKS: Final = 8
 
 MAX_DECODING_ROUNDS: Final = 3
 """How often a decoded text is searched for further encoded text."""
+
+_LEAST_SELECTORS: Final = 3
+"""In a row that spell bytes; no script and no emoji has more than one."""
 
 
 def normalise(text: str) -> str:
@@ -90,10 +104,18 @@ def _fold(text: str) -> str:
 
 
 def _fold_unicode(text: str) -> str:
-    text = unicodedata.normalize("NFKC", _without_heaps(text.translate(_ALWAYS)))
-    text = "".join(_visible(character) for character in text)
+    text = _show(text)
+    # Spelt selectors may spell selectors. Each round has a third of those before at the most, so it ends.
+    while _SELECTORS.search(text):
+        text = _show(_SELECTORS.sub(_read_selectors, text))
+    text = unicodedata.normalize("NFKC", _without_heaps(text))
     text = _OVERLAYS.sub("", _STACKED_MARKS.sub(r"\1", unicodedata.normalize("NFD", text)))
-    return _fold_homoglyphs(unicodedata.normalize("NFC", text))
+    return _UNKNOWN_RUN.sub(_UNKNOWN, _fold_homoglyphs(unicodedata.normalize("NFC", text)))
+
+
+def _show(text: str) -> str:
+    """The text without what is invisible, which between the characters of a run would hide that it is one."""
+    return "".join(_visible(character) for character in text.translate(_ALWAYS))
 
 
 def _without_heaps(text: str) -> str:
@@ -113,7 +135,20 @@ def _visible(character: str) -> str:
     category = unicodedata.category(character)
     if category == "Cf":
         return ""
-    return " " if category in {"Cc", "Zl", "Zp", "Co", "Cn"} else character
+    if category in {"Co", "Cn"}:
+        # Pictures that are newer than Python's tables are common, and no letters.
+        return " " if category == "Cn" and ord(character) in _PICTURES else _UNKNOWN
+    return " " if category in {"Cc", "Zl", "Zp"} else character
+
+
+def _read_selectors(match: re.Match[str]) -> str:
+    """The text whose bytes a run of variation selectors spells; nothing where they are few, or spell controls only."""
+    run = match.group()
+    if len(run) < _LEAST_SELECTORS:
+        return ""
+    data = bytes(ord(c) - 0xFE00 if c <= "\ufe0f" else ord(c) - 0xE0100 + 16 for c in run)
+    decoded = _ASCII_CONTROL.sub("", data.decode("utf-8", errors="replace")).strip()
+    return f" {decoded} " if decoded else ""
 
 
 def _fold_homoglyphs(text: str) -> str:

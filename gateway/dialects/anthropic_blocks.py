@@ -63,9 +63,9 @@ def check_is_read(value: object, where: str) -> None:
     Raises:
         BadRequestError: if they do not.
     """
-    if isinstance(value, str):
+    if isinstance(value, str) and value:
         return
-    if not any(_is_read(block) for block, _ in _blocks(value, where)):
+    if value == "" or not any(_is_read(block) for block, _ in _blocks(value, where)):
         raise BadRequestError(f"{where} has nothing to read, wanted text, an image, or the use or result of a tool")
 
 

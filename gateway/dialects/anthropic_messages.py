@@ -11,8 +11,8 @@ from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speake
 from gateway.dialects.anthropic_blocks import BlockTexts, check_is_read, read_content, text_blocks
 from gateway.dialects.base import Dialect, Flavour
 from gateway.dialects.json_body import JsonBody
-from gateway.dialects.llama_fields import spelt_use, template_kwargs_use
-from gateway.dialects.openai_content import told_beside
+from gateway.dialects.llama_fields import search_use, spelt_use, template_kwargs_use
+from gateway.dialects.openai_content import id_uses, told_beside
 from gateway.errors import BadRequestError
 from gateway.framing import compact_json, sse_frame
 from gateway.intake import JsonObject, KeyRules
@@ -54,6 +54,8 @@ class AnthropicMessages(JsonBody):
             *_system_use(body, items, read),
             *(use for texts in read for use in texts.uses),
             *spelt_use(Channel.TOOLS, body.get("tools"), "tools"),
+            *search_use(body),
+            *id_uses(body),
             *_format_use(schemas),
             *template_kwargs_use(body),
         )

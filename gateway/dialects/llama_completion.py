@@ -24,7 +24,7 @@ class LlamaCompletion(LlamaNative):
             channels=(
                 *opaque_prompt_uses(prompts, "prompt"),
                 *raw_prompt_use(prompts, "prompt"),
-                *native_uses(body),
+                *native_uses(body, {"prompt"}),
             ),
             stream=flag(body, "stream", default=False),
             error_only=len(prompts) > 1 or wants_grammar(body),

@@ -48,6 +48,24 @@ def spelt_use(channel: Channel, schema: object, where: str) -> Iterable[ChannelU
         yield ChannelUse(channel, where, texts)
 
 
+def search_use(body: JsonObject) -> Iterable[ChannelUse]:
+    """The use of a tool that Ollama runs itself, so that the model reads what it finds on the web.
+
+    Its type decides (anthropic/anthropic.go, ``convertTool``; openai/responses.go, ``isWebSearchTool``), under a key in
+    any case, as Go reads it.
+    """
+    stack = [body.get("tools")]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, list):
+            stack.extend(item)
+        elif isinstance(item, dict):
+            if any(key.casefold() == "type" and _is_search(value) for key, value in item.items()):
+                yield ChannelUse(Channel.CONTEXT, "a tool that searches the web")
+                return
+            stack.extend(item.values())
+
+
 def wants_grammar(body: JsonObject) -> bool:
     """Whether the answer must follow a grammar or a schema, which no refusal in words does."""
     return any(body.get(key) not in (None, "", {}) for key in ("grammar", "json_schema"))
@@ -97,6 +115,10 @@ def _grammar_use(body: JsonObject) -> Iterable[ChannelUse]:
         yield ChannelUse(Channel.TOKEN_PROMPT, "grammar")
     # Also without a text: it still decides what the model says, so its answer is not the model's own.
     yield ChannelUse(Channel.GRAMMAR, "grammar", forced.texts)
+
+
+def _is_search(kind: object) -> bool:
+    return isinstance(kind, str) and kind.strip().lower().startswith("web_search")
 
 
 def _harmless(key: str, value: object) -> bool:

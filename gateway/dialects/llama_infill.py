@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from gateway.channels import Channel
 from gateway.content import flag, objects, string
@@ -12,6 +13,8 @@ from gateway.dialects.control_tokens import turn_pieces
 from gateway.dialects.llama_fields import wants_grammar
 from gateway.dialects.llama_native import LlamaNative, native_uses
 from gateway.intake import JsonObject
+
+_READ_KEYS: Final = frozenset({"prompt", "input_prefix", "input_suffix", "input_extra"})
 
 
 class LlamaInfill(LlamaNative):
@@ -24,7 +27,7 @@ class LlamaInfill(LlamaNative):
             body=body,
             model=string(body, "model"),
             messages=(Message(Speaker.USER, before),) if before else (),
-            channels=(*_around(body, "".join(before)), *native_uses(body)),
+            channels=(*_around(body, "".join(before)), *native_uses(body, _READ_KEYS)),
             stream=flag(body, "stream", default=False),
             error_only=wants_grammar(body),
         )

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from gateway.channels import Channel
 from gateway.content import FREE_KEYS, opaque_use, text_use
 from gateway.conversation import ChannelUse, Conversation, Edit, Stamp
 from gateway.dialects.json_body import JsonBody
 from gateway.dialects.llama_fields import FORCING_KEYS, forced_uses, timings
+from gateway.dialects.openai_fields import further_uses
 from gateway.framing import compact_json, sse_frame
 from gateway.intake import JsonObject, KeyRules
 from gateway.styles import JSON_UTF8, SSE
+
+_SILENT_KEYS: Final = frozenset({"model", "stop", "samplers", "response_fields", "dry_sequence_breakers"})
+"""Fields that hold text which no model sees (tools/server/README.md); numbers and switches hold none."""
+
+_CHANNEL_KEYS: Final = (FORCING_KEYS - {"chat_template_kwargs"}) | {"lora", "system_prompt", "image_data"}
 
 
 class LlamaNative(JsonBody):
@@ -22,7 +28,8 @@ class LlamaNative(JsonBody):
     stream_content_type = SSE
     key_rules: ClassVar = KeyRules(
         known=FORCING_KEYS
-        | {"model", "stream", "prompt", "prompt_string", "multimodal_data", "system_prompt", "image_data"}
+        | _SILENT_KEYS
+        | {"stream", "prompt", "prompt_string", "multimodal_data", "system_prompt", "image_data"}
         | {
             "lora",
             "input_prefix",
@@ -32,7 +39,7 @@ class LlamaNative(JsonBody):
             "text",
             "n_predict",
             "max_tokens",
-            "stop",
+            "logit_bias",
         },
         free=FREE_KEYS | {"logit_bias"},
     )
@@ -61,15 +68,21 @@ class LlamaNative(JsonBody):
         return body if edit.system is None else {key: value for key, value in body.items() if key != "system_prompt"}
 
 
-def native_uses(body: JsonObject) -> Iterable[ChannelUse]:
-    """The channels that both dialects have; the last two are of servers before 2025.
+def native_uses(body: JsonObject, read: Iterable[str]) -> Iterable[ChannelUse]:
+    """The channels that both dialects have; ``system_prompt`` and ``image_data`` are of servers before 2025.
 
     Adapters named by the client (``lora``) change what the model says as template values do: they can't be read.
+
+    Args:
+        body: the request.
+        read: the keys that the dialect reads itself.
     """
     yield from forced_uses(body)
     yield from opaque_use(Channel.TEMPLATE_KWARGS, body, "lora")
     yield from text_use(Channel.SYSTEM, body, "system_prompt")
     yield from opaque_use(Channel.IMAGES, body, "image_data")
+    # The names of tokens in `logit_bias`, too.
+    yield from further_uses(body, {*read, *_SILENT_KEYS, *_CHANNEL_KEYS})
 
 
 def _final(conversation: Conversation, text: str, stamp: Stamp) -> JsonObject:

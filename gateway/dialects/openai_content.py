@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.channels import Channel
 from gateway.content import all_text, objects, string
 from gateway.conversation import ChannelUse
+from gateway.dialects.made_ids import is_made_id, texts_of_ids
 from gateway.errors import BadRequestError
 from gateway.intake import JsonObject, strings
 
@@ -76,24 +75,10 @@ _WORDS: Final = CONTENT_KEYS | frozenset(
 """Names and values of the API itself, which say nothing about a topic."""
 
 _ID_KEYS: Final = frozenset({"id", "call_id", "tool_call_id", "tool_use_id"})
-
-_UUID: Final = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_ID: Final = re.compile(
-    # A prefix of the APIs and clients, Mistral's nine characters, llama-server's 32, and plain counters.
-    r"(?:call|toolu|srvtoolu|mcptoolu|chatcmpl|chatcmpl-tool|fc|fco|msg|resp|rs|ws|item|run|pyd_ai)[_-]{1,2}"
-    rf"(?=[A-Za-z]*[0-9])(?P<tail>[0-9A-Za-z]{{1,40}}|[0-9a-f]{{1,64}}|{_UUID})"
-    r"|(?=[A-Za-z]*[0-9])(?:[0-9A-Za-z]{9}|(?P<alone>[0-9A-Za-z]{32}))"
-    rf"|{_UUID}"
-    r"|[A-Za-z]{0,2}[_-]?[0-9]{1,20}"
-)
 """Some templates write the ids of calls into the prompt, so one that a client made up itself is read as text."""
 
-_WORD: Final = re.compile(r"(?=[AEIOUY]|[A-Z]?[a-z]*[aeiouy])(?:[A-Z][a-z]+|[a-z]{2,})")
-"""A run of letters that may be a word; chance makes some of them too, but fewer."""
-
-_TEXT_BYTES: Final = 7
-
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_NO_TEXT: Final = re.compile("[\0\ud800-\udfff]")
+"""What :func:`gateway.intake.read_object` refuses in the body itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,33 +176,30 @@ def told_beside(item: JsonObject, read: Iterable[str], where: str) -> tuple[str,
     return (text,) if text else ()
 
 
+def id_uses(body: JsonObject) -> Iterable[ChannelUse]:
+    """What the ids of calls say together, if each by itself says nothing and so is told by nothing else."""
+    if texts := texts_of_ids(_made_ids(body)):
+        yield ChannelUse(Channel.ASSISTANT, "the ids of calls", texts)
+
+
+def _made_ids(body: JsonObject) -> Iterable[str]:
+    """In document order."""
+    stack: list[object] = [body]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, list):
+            stack.extend(reversed(item))
+        elif isinstance(item, dict):
+            stack.extend(reversed(item.values()))
+            ids = (value for key, value in item.items() if key in _ID_KEYS and isinstance(value, str))
+            yield from (text for text in ids if text not in _WORDS and is_made_id(text))
+
+
 def _told_string(text: str, key: str) -> Sequence[str]:
     if key == "arguments":
         return tuple(_decoded(text))
-    is_plain = text in _WORDS or not text.strip() or (key in _ID_KEYS and _is_id(text))
+    is_plain = text in _WORDS or not text.strip() or (key in _ID_KEYS and is_made_id(text))
     return () if is_plain else (text,)
-
-
-def _is_id(text: str) -> bool:
-    """Whether an id is one that chance made: it has a known form, and words are not most of a long one."""
-    form = _ID.fullmatch(text)
-    if form is None:
-        return False
-    chosen = form["tail"] or form["alone"] or ""
-    if _encodes_text(chosen):
-        return False
-    return len(chosen) <= 9 or 5 * sum(map(len, _WORD.findall(chosen))) <= 3 * len(chosen)
-
-
-def _encodes_text(letters: str) -> bool:
-    """Whether it is hexadecimal or base64 of a text; chance makes printable bytes of so many in one of a thousand."""
-    padded = letters + "=" * (-len(letters) % 4)
-    for decode, data in ((bytes.fromhex, letters), (b64decode, padded)):
-        with suppress(ValueError):
-            found = decode(data)
-            if len(found) >= _TEXT_BYTES and found.isascii() and found.decode("ascii").isprintable():
-                return True
-    return False
 
 
 def _decoded(arguments: str) -> Iterable[str]:
@@ -230,7 +212,7 @@ def _decoded(arguments: str) -> Iterable[str]:
     except (ValueError, RecursionError, MemoryError):
         readable = False
     else:
-        readable = not any(_SURROGATE.search(text) for text in found)
+        readable = not any(_NO_TEXT.search(text) for text in found)
     if not readable:
         raise BadRequestError("the arguments of a tool call are not well-formed JSON")
     return [text for text in found if text.strip()]

@@ -9,8 +9,15 @@ from gateway.channels import Channel
 from gateway.content import FREE_KEYS, opaque_use, schema_text, string
 from gateway.conversation import ChannelUse
 from gateway.dialects.forced_text import pattern_texts
-from gateway.dialects.llama_fields import FORCING_KEYS, forced_uses, spelt_use, template_kwargs_use, wants_grammar
-from gateway.dialects.openai_content import CONTENT_KEYS, told
+from gateway.dialects.llama_fields import (
+    FORCING_KEYS,
+    forced_uses,
+    search_use,
+    spelt_use,
+    template_kwargs_use,
+    wants_grammar,
+)
+from gateway.dialects.openai_content import CONTENT_KEYS, id_uses, told
 from gateway.errors import BadRequestError
 from gateway.intake import JsonObject, KeyRules
 
@@ -48,13 +55,15 @@ def field_uses(body: JsonObject, read: Iterable[str]) -> Iterable[ChannelUse]:
     """
     yield from spelt_use(Channel.TOOLS, body.get("tools"), "tools")
     yield from spelt_use(Channel.TOOLS, body.get("functions"), "functions")
+    yield from search_use(body)
     yield from _format_use(body)
     yield from forced_uses(body)
     yield from template_kwargs_use(body)
     # An adapter of the server's, which changes what the model is, the guard too if it lives there.
     yield from opaque_use(Channel.TEMPLATE_KWARGS, body, "lora")
     yield from opaque_use(Channel.DEBUG_RENDER, body, "_debug_render_only")
-    yield from _further_uses(body, {*read, *_SILENT_KEYS, *_CHANNEL_KEYS})
+    yield from id_uses(body)
+    yield from further_uses(body, {*read, *_SILENT_KEYS, *_CHANNEL_KEYS})
 
 
 def wants_format(body: JsonObject) -> bool:
@@ -93,8 +102,13 @@ def _format_use(body: JsonObject) -> Iterable[ChannelUse]:
         yield ChannelUse(Channel.FORMAT, "response_format", text)
 
 
-def _further_uses(body: JsonObject, read: Iterable[str]) -> Iterable[ChannelUse]:
-    """The texts of all other fields: a newer server may show them to its model, or make it say them."""
+def further_uses(body: JsonObject, read: Iterable[str]) -> Iterable[ChannelUse]:
+    """The texts of all other fields: a newer server may show them to its model, or make it say them.
+
+    Args:
+        body: the request.
+        read: the keys that are read elsewhere, or that no model sees.
+    """
     known = set(read)
     for key, value in body.items():
         texts = [] if key in known else [text for text in told(value) if not _is_number(text)]

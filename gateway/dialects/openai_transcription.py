@@ -51,6 +51,7 @@ class OpenAiTranscription:
             fields[part.name] = part.is_file or _text(part)
         for name, value in _pairs(body.query):
             _check(name, is_file=False)
+            _check_nul(value, f"the query's {name}")
             fields[_QUERY + name] = value
         return fields
 
@@ -99,9 +100,17 @@ def _check(name: str, *, is_file: bool) -> None:
 
 def _text(part: Part) -> str:
     try:
-        return part.data.decode()
+        text = part.data.decode()
     except UnicodeDecodeError:
         raise BadRequestError(f"the form's field {part.name} is not well-formed UTF-8") from None
+    _check_nul(text, f"the form's field {part.name}")
+    return text
+
+
+def _check_nul(text: str, where: str) -> None:
+    """The same as in JSON (:func:`gateway.intake.read_object`): a text may end there to a server."""
+    if "\0" in text:
+        raise BadRequestError(f"{where} has U+0000, wanted text without it")
 
 
 def _pairs(query: bytes) -> Iterable[tuple[str, str]]:

@@ -83,6 +83,35 @@ def test_the_error_never_quotes_the_body() -> None:
     assert caught.value.__suppress_context__
 
 
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ({"prompt": "secret\0more"}, "prompt"),
+        ({"messages": [{"role": "user", "content": "a"}, {"content": "\0"}]}, "messages[1].content"),
+        ({"messages": [{"content": [["a", "b\0"]]}]}, "messages[0].content[0][1]"),
+        ({"options": {"secret": {"kind": "\0"}}}, "*.*.kind"),
+        ({"options": {"a\0secret": 1}}, "*.*"),
+    ],
+)
+def test_a_nul_is_refused_wherever_it_is(body: dict[str, object], place: str) -> None:
+    """A server in C++ may end the text there; the error names the place, and quotes nothing."""
+    with pytest.raises(BadRequestError) as caught:
+        read_object(json.dumps(body).encode(), RULES)
+    assert str(caught.value) == f"the body has U+0000 at {place}, wanted text without it"
+
+
+def test_a_nul_is_refused_at_any_depth() -> None:
+    """Down to the deepest that is read."""
+    body = b'{"x":' + b"[" * (MAX_DEPTH - 1) + b'"\\u0000"' + b"]" * (MAX_DEPTH - 1) + b"}"
+    with pytest.raises(BadRequestError, match=r"U\+0000"):
+        read_object(body, RULES)
+
+
+def test_an_escaped_backslash_before_u0000_is_text() -> None:
+    """Six characters that no parser makes one of."""
+    assert read_object(b'{"prompt":"a\\\\u0000b"}', RULES) == {"prompt": "a\\u0000b"}
+
+
 def test_names_below_a_free_key_are_the_callers_own() -> None:
     """A schema may well have a property called Prompt."""
     assert read_object(b'{"options":{"Prompt":1,"prompt":2}}', RULES) == {"options": {"Prompt": 1, "prompt": 2}}
@@ -115,8 +144,9 @@ def test_a_body_of_very_many_items_is_refused() -> None:
     assert read_object(b'{"prompt":"' + b"," * (MAX_ITEMS + 1) + b'"}', RULES)
 
 
+TEXT = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**15), 10**15) | st.text(st.characters(exclude_categories=["Cs"])),
+    st.none() | st.booleans() | st.integers(-(10**15), 10**15) | st.text(TEXT),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.from_regex(r"[a-z]{1,6}", fullmatch=True), inner),
     max_leaves=10,
 )

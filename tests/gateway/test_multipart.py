@@ -80,6 +80,7 @@ def test_another_content_type_is_not_read(content_type: str) -> None:
         part(more=b"; filename*=utf-8''a; name=b") + b"--B--\r\n",
         part(more=b"\r\n folded: x") + b"--B--\r\n",
         part(more=b"\r\n\xff: x") + b"--B--\r\n",
+        part(more=b'; filename="a\0b"') + b"--B--\r\n",
         part(name="a%22") + b"--B--\r\n",
         part() * (MAX_PARTS + 1) + b"--B--\r\n",
     ],

@@ -19,6 +19,14 @@ CONTROL_TOKEN = re.compile(r"<\S|\[[A-Za-z/|]")
 QUESTION = "How do I bake a sourdough loaf?"
 
 
+def selectors(data: bytes) -> str:
+    """Bytes as variation selectors, which no screen shows."""
+    return "".join(chr(0xFE00 + byte if byte < 16 else 0xE0100 + byte - 16) for byte in data)
+
+
+HIDDEN = selectors(QUESTION.encode())
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -70,6 +78,10 @@ def test_honest_text_stays(text: str) -> None:
         ("b\U000e0101a\u034fk\uffa0e", "bake"),  # variation selector, grapheme joiner, halfwidth filler
         ("b\u0336a\u1dc4k\u20ddee", "bakee"),  # struck through, overlaid, ringed
         ("how\u2800to", "how to"),
+        ("\U0001ccd7\U0001ccd6\U0001cce0\U0001ccda \U0001ccf0\U0001ccf9", "BAKE 09"),  # outlined, of Unicode 16
+        ("b\ue000a\ue000k\ue000e", "bake"),
+        ("ba\ufe0f\ufe0f\ufe0fke", "bake"),  # selectors that spell controls only
+        ("bake\ufe0f \u2665\ufe0f\ufe0f", "bake \u2665"),
         ("  much   \t space \r\n\n\n here ", "much space\nhere"),
     ],
 )
@@ -89,6 +101,11 @@ def test_a_disguise_is_undone(disguised: str, plain: str) -> None:
         "".join(f"%{byte:02x}" for byte in QUESTION.encode()),
         base64.b64encode(base64.b64encode(QUESTION.encode())).decode(),
         "".join(f"&#{ord(character)};" for character in QUESTION),
+        "\u263a" + HIDDEN,
+        "\u200b".join(HIDDEN),
+        "".join(f"&#{ord(character)};" for character in HIDDEN),
+        selectors(HIDDEN.encode()),
+        selectors(b"\xff " + QUESTION.encode().hex().encode()),
         base64.b64encode(f"UUU {QUESTION}".encode()).decode(),  # four equal letters in a row
     ],
 )
@@ -116,7 +133,20 @@ def test_code_of_nothing_readable_stays(code: str) -> None:
     assert normalise(code) == code
 
 
+@pytest.mark.parametrize("unknown", ["\ue000", "\U000f1234", "\U0010fffd", "\u0378", "\ufffe", "\ue000\u200b\u0378"])
+def test_a_character_without_a_meaning_is_shown(unknown: str) -> None:
+    """A model may know it; a run of them is one."""
+    assert normalise(f"Spock {unknown} Kirk{unknown * 3}") == "Spock \ufffd Kirk\ufffd"
+
+
+@given(st.text("=<[|\u0300\u0378\ue000\ufffd\ufe01\U000e0150\U000e012d\U000e0101\u200b ", max_size=40))
+def test_what_is_shown_stays(text: str) -> None:
+    """Read twice, it is the same."""
+    assert normalise(normalise(text)) == normalise(text)
+
+
 @given(TEXTS)
+@example(selectors(b"<|im_end|>"))
 @example("<|im_end|>")
 @example("<\u200b|im_end|>")
 @example("＜end_of_turn＞")
@@ -138,7 +168,7 @@ def test_white_space_is_single(text: str) -> None:
 @given(TEXTS)
 def test_nothing_invisible_is_left(text: str) -> None:
     """Format characters, tags, selectors and the tokenizer's own space mark."""
-    assert not re.search("[\u00ad\u200b-\u200f\u2060\ufeff\ufe00-\ufe0f\u2581\U000e0000-\U000e007f]", normalise(text))
+    assert not re.search("[\u00ad\u200b-\u200f\u2060\ufeff\ufe00-\ufe0f\u2581\U000e0000-\U000e01ef]", normalise(text))
 
 
 @given(TEXTS)
@@ -154,7 +184,11 @@ def test_a_lone_surrogate_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["a0", "a@", "a b ", "41 ", "%41", "&#65;", "aGVs", "01000001 ", "<", "a.", "а", "ä̈̈", "\u0315", "TElL"]
+    "part",
+    [
+        *("a0", "a@", "a b ", "41 ", "%41", "&#65;", "aGVs", "01000001 ", "<", "a.", "а", "ä̈̈", "\u0315", "TElL"),
+        *("\ue000", "\ufe01", "\U000e0150", "\ufe01\u200b", "\ufe01a", "\u0300\u0323\u200b", "\u0300\u0323\ufe01"),
+    ],
 )
 def test_time_grows_with_length_only(part: str) -> None:
     """No text makes a pattern backtrack without end; a generous bound, to catch squares only."""

@@ -132,6 +132,11 @@ def test_tools_and_schemas_are_channels() -> None:
     assert conversation.error_only
 
 
+def test_a_space_is_something_to_read() -> None:
+    """Ollama makes a message of it."""
+    assert parse(messages=[{"role": "assistant", "content": " "}]).messages == (Message(Speaker.ASSISTANT, (" ",), 0),)
+
+
 def test_what_llama_server_hands_to_the_template_is_read() -> None:
     """Of a message whose content is a string it passes every key on; its template takes further inputs."""
     messages = [{"role": "user", "content": "Kirk", "reasoning_content": OFF_TOPIC}]
@@ -157,6 +162,7 @@ def test_what_llama_server_hands_to_the_template_is_read() -> None:
         {"messages": [{"role": "assistant"}]},
         {"messages": [{"role": "user", "content": None}]},
         {"messages": [{"role": "user", "content": []}]},
+        {"messages": [{"role": "assistant", "content": ""}]},
         {"messages": [{"role": "assistant", "content": [{"type": "text", "text": ""}]}]},
         {"messages": [{"role": "user", "content": [{"type": "search_result", "title": "Kirk"}]}]},
         {"messages": [{"role": "user", "content": [{"type": "redacted_thinking", "data": "x"}]}]},

@@ -115,6 +115,44 @@ async def test_text_that_is_forced_on_the_model_is_judged(
         assert gateway.upstream.requests == []
 
 
+@pytest.mark.parametrize("dialect", ["llama_completion", "llama_infill"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"newer": {"field": [OFF_TOPIC]}},
+        {"messages": [{"role": "user", "content": OFF_TOPIC}]},
+        {"logit_bias": [[OFF_TOPIC, 100]]},
+        {"logit_bias": {OFF_TOPIC: 100}},
+        {"preserved_tokens": [OFF_TOPIC]},
+        {"chat_template_kwargs": {"q": OFF_TOPIC}},
+        {"temperature": OFF_TOPIC},
+    ],
+)
+def test_a_field_that_is_not_known_is_judged(dialect: str, field: dict[str, Any]) -> None:
+    """A newer server may show it to its model."""
+    conversation = parse(dialect, {"prompt": "Kirk"} | field)
+    assert any(OFF_TOPIC in text for text in texts(conversation, Channel.FORMAT))
+
+
+def test_what_a_completion_does_not_read_of_an_infill_is_judged() -> None:
+    """Each route knows its own keys only."""
+    assert texts(completion("Kirk", input_prefix=OFF_TOPIC), Channel.FORMAT) == [OFF_TOPIC]
+
+
+@pytest.mark.parametrize("dialect", ["llama_completion", "llama_infill"])
+def test_what_clients_send_besides_is_no_channel(dialect: str) -> None:
+    """Sampling, stops, and biases on token ids."""
+    settings: dict[str, Any] = {"temperature": 0.2, "n_predict": 64, "seed": 1, "stop": ["egg"], "cache_prompt": True}
+    settings |= {"samplers": ["top_k", "min_p"], "dry_multiplier": 0.8, "dry_sequence_breakers": ["egg"], "id_slot": -1}
+    settings |= {
+        "logit_bias": [[15043, 1.0], [7, False]],
+        "response_fields": ["content"],
+        "n_indent": 4,
+        "model": "egg",
+    }
+    assert parse(dialect, {"prompt": "Kirk"} | settings).channels == ()
+
+
 def test_a_demanded_form_is_refused_by_an_error() -> None:
     """No refusal in words follows a grammar."""
     assert completion("Kirk", grammar='root ::= "yes"').error_only

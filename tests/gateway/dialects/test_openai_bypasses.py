@@ -257,6 +257,12 @@ async def test_no_generated_request_brings_an_off_topic_text_to_the_upstream(
     assert all(b"egg" not in seen.body for seen in gateway.upstream.requests)
 
 
+async def test_a_nul_in_the_arguments_of_a_call_is_refused(gateway: Gateway) -> None:
+    """They are JSON within a text of JSON, where the body has no U+0000 yet."""
+    answer = await gateway.post("/v1/chat/completions", {"messages": [ON, call('{"q":"Spock\\u0000"}'), ON]})
+    assert (answer.status_code, gateway.upstream.requests) == (400, [])
+
+
 @pytest.mark.parametrize("url", ["http://h/a.png", "https://h/a", "file:///etc/passwd", "HTTP://h/a", "ftp://h/a"])
 async def test_no_address_is_fetched_by_the_upstream(start: GatewayFactory, url: str) -> None:
     """Not even for one's own applications: the server would ask from inside its network."""
@@ -278,10 +284,38 @@ async def test_trusted_applications_may_send_what_cannot_be_read(start: GatewayF
     assert len(gateway.upstream.requests) == 2
 
 
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses", "/v1/chat/completions"])
+@pytest.mark.parametrize(
+    "tool",
+    [
+        {"type": "web_search_20250305", "name": "web_search"},
+        {"type": "web_search"},
+        {"type": "web_search_preview"},
+        {"Type": "web_search"},
+        {"type": "namespace", "tools": [{"type": "web_search"}]},
+    ],
+)
+async def test_a_search_that_the_server_runs_is_denied_to_strangers(
+    start: GatewayFactory, path: str, tool: dict[str, Any]
+) -> None:
+    """Its finds reach the model unjudged; who trusts the clients may allow them."""
+    body = {"input": [ON]} if path == "/v1/responses" else {"messages": [ON]}
+    answers = []
+    for profile in ("public", "trusted"):
+        async with start(profile=profile) as gateway:
+            answers.append(await gateway.post(path, {"model": "m", "tools": [tool], **body}))
+    assert [answer.status_code for answer in answers] == [400, 200]
+    assert "STARTREK_GUARD_CHANNEL_CONTEXT" in answers[0].text
+
+
 async def test_what_official_clients_send_besides_is_not_judged(gateway: Gateway) -> None:
     """Ids, names of the API's own values, sampling: none of it is a question."""
     chat = {
-        "messages": [ON, call('{"ship":"Defiant"}'), {"role": "tool", "tool_call_id": "call_q1w2", "content": "Kira."}],
+        "messages": [
+            ON,
+            call('{"ship":"Defiant"}'),
+            {"role": "tool", "tool_call_id": "call_q1w2e3r4", "content": "Ay"},
+        ],
         "reasoning_effort": "low",
         "verbosity": "high",
         "tool_choice": {"type": "function", "function": {"name": "hail"}},
@@ -449,6 +483,8 @@ def form(*parts: tuple[str, str, bytes]) -> httpx.Request:
         ("?prompt=a&prompt=b", [FILE]),
         ("?prompt=%ff", [FILE]),
         ("?grammar=a", [FILE]),
+        ("", [FILE, ("prompt", "", b"Spock\0 Kirk")]),
+        ("?prompt=Spock%00Kirk", [FILE]),
     ],
 )
 async def test_no_hint_to_a_transcription_goes_unjudged(start: GatewayFactory, query: str, parts: list[Any]) -> None:
