@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from startrek_guard.guards import open_adapter
+from startrek_guard.consoles import err
+from startrek_guard.guards import build, open_adapter
 from startrek_guard.scoring import GgufScorer, gguf_scorer
 
 if TYPE_CHECKING:
     from export.build import AdapterFolder
+    from guard.labels import Labels
     from train.baselines import Baseline
     from train.card import CardSources
     from train.evaluate import Evaluation, Subject
@@ -26,23 +29,29 @@ def evaluate_guard(adapter: str, data: Path | None, run_folder: Path | None, out
         The report's folder.
 
     Raises:
-        RunError: if there is nothing to evaluate it on.
+        RunError: if there is nothing to evaluate it on, the run's rows are not those that it was trained on, or the
+            report would replace files that are no report's.
+        DataError: if rows can't be read, or have other labels than the guard.
     """
-    from train.report import make_report, write_report
+    from train.guard_file import labels_of
+    from train.report import check_folder, make_report, write_report
 
     folder = open_adapter(adapter).path
-    run = run_of(folder, run_folder)
-    training = _rows_of(run, "train")
+    # Beside the adapter lies the report of the rows that were held out for it.
+    report_folder = output or (folder if data is None else Path(f"{data.stem}-report"))
+    # Before minutes are spent on it.
+    check_folder(report_folder)
+    run = own_run(folder, run_folder)
+    training = _rows_of(run, "train", labels_of(folder))
     with gguf_scorer(adapter) as scored:
         subjects = _own(data, scored) if data is not None else _held_out(folder, run, scored)
         baselines = _baselines(training, scored)
         evaluations = [_evaluate(rows, subject, scored, baselines, training) for subject, rows in subjects]
-    # Beside the adapter lies the report of the rows that were held out for it.
-    report_folder = output or (folder if data is None else Path(f"{data.stem}-report"))
-    loss = run.loss if run.loss.is_file() else folder / "loss.jsonl"
-    write_report(make_report(folder, evaluations, loss if loss.is_file() and data is None else None), report_folder)
     if data is None:
         _store_accuracy(folder, evaluations[0])
+        evaluations = _of_the_served_file(adapter, evaluations)
+    loss = run.loss if run.loss.is_file() else folder / "loss.jsonl"
+    write_report(make_report(folder, evaluations, loss if loss.is_file() and data is None else None), report_folder)
     return report_folder
 
 
@@ -80,11 +89,43 @@ def run_of(adapter: Path, named: Path | None) -> RunDir:
     return RunDir(named) if named else around if around.record.is_file() else RunDir(Path("runs") / adapter.name)
 
 
+def own_run(adapter: Path, named: Path | None) -> RunDir:
+    """The run that made an adapter, as far as its rows tell: figures on others would be of prompts it was trained on.
+
+    Raises:
+        RunError: if the rows of the run that is named, or that the adapter lies in, are not the adapter's.
+    """
+    from train.errors import RunError
+    from train.run_dir import RunDir
+
+    run = run_of(adapter, named)
+    if not _has_other_rows(adapter, run):
+        return run
+    problem = f"the rows in {run.path / 'data'} are not those that {adapter} was trained on (data_sha256)"
+    if named is None and run.path != adapter.parent:
+        # Found by the adapter's name only: a run of the same recipe at another commit, say.
+        err.print(f"{problem}: evaluated without them", markup=False)
+        return RunDir(adapter)
+    raise RunError(f"{problem}; name its own run with --run, or labelled rows with --data")
+
+
+def _has_other_rows(adapter: Path, run: RunDir) -> bool:
+    from train.generate import Side
+    from train.guard_file import read_guard_file
+
+    # A guard that was trained elsewhere doesn't say on what.
+    trained_on = read_guard_file(adapter).get("data_sha256")
+    present = [side for side in Side if run.rows(side).is_file()]
+    if not trained_on or not present:
+        return False
+    return len(present) < len(Side) or run.data_sha256() != trained_on
+
+
 def _own(data: Path, scored: GgufScorer) -> list[tuple[Subject, list[Row]]]:
     from train.evaluate import Subject
     from train.rows import read_rows
 
-    subject = Subject(name="own", title=data.name, scored_by=_scored_by(scored))
+    subject = Subject(name="own", title=data.name, scored_by=_scored_by(scored.path))
     return [(subject, read_rows(data, scored.manifest.labels))]
 
 
@@ -94,12 +135,12 @@ def _held_out(adapter: Path, run: RunDir, scored: GgufScorer) -> list[tuple[Subj
     from train.evaluate import Subject
     from train.hard import read_hard
 
-    by = _scored_by(scored)
+    by = _scored_by(scored.path)
     subjects = []
     if (hard := _hard_set(adapter, run)) is not None:
         subject = Subject(name="hard", title="Hard set", scored_by=by, show_texts=True)
         subjects.append((subject, read_hard(hard, scored.manifest.labels)))
-    if test := _rows_of(run, "test"):
+    if test := _rows_of(run, "test", scored.manifest.labels):
         title = "Test side of the generated rows" if hard is not None else "Test side"
         subjects.append((Subject(name="test", title=title, scored_by=by, show_texts=hard is not None), test))
     if not subjects:
@@ -127,8 +168,16 @@ def _hard_set(adapter: Path, run: RunDir) -> Path | None:
     return DATA / topic / "hard" if topic and (DATA / topic / "hard").is_dir() else None
 
 
-def _scored_by(scored: GgufScorer) -> str:
-    return f"{scored.path.name}, SHA-256 {scored.sha256[:16]}"
+def _scored_by(guard: Path) -> str:
+    from guard.engines.fingerprint import file_fingerprint
+
+    return f"{guard.name}, SHA-256 {file_fingerprint(guard).removeprefix('sha256:')[:16]}"
+
+
+def _of_the_served_file(adapter: str, evaluations: list[Evaluation]) -> list[Evaluation]:
+    """The evaluations, naming the file that is served from now on: the measured one with its accuracy in it."""
+    by = _scored_by(build(open_adapter(adapter), "Q4_0", None))
+    return [replace(evaluation, subject=replace(evaluation.subject, scored_by=by)) for evaluation in evaluations]
 
 
 def _evaluate(
@@ -164,12 +213,12 @@ def _baselines(training: list[Row], scored: GgufScorer) -> list[Baseline]:
     return fit_baselines(training, scored.manifest.labels, keywords)
 
 
-def _rows_of(run: RunDir, side: str) -> list[Row]:
+def _rows_of(run: RunDir, side: str, labels: Labels) -> list[Row]:
     from train.generate import Side
     from train.rows import read_rows
 
     path = run.rows(Side(side))
-    return read_rows(path) if path.is_file() else []
+    return read_rows(path, labels) if path.is_file() else []
 
 
 def _store_accuracy(folder: Path, evaluation: Evaluation) -> None:

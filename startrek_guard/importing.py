@@ -84,14 +84,13 @@ def read_classifier(wanted: Wanted) -> tuple[ForeignClassifier, Labels, list[Row
         DataError: if the rows are not as described.
     """
     from export.foreign import choose_labels, read_foreign
-    from train.rows import read_rows
+    from train.rows import read_rows, spread
 
     found = read_foreign(wanted.source, wanted.base)
     labels = choose_labels(found.class_names, wanted.labels)
     rows = read_rows(wanted.data, labels)
     _refuse_swapped(labels, wanted.data)
-    # From the whole file: its rows may be sorted by label.
-    return found, labels, rows[:: max(1, len(rows) // wanted.rows)][: wanted.rows]
+    return found, labels, spread(rows, wanted.rows)
 
 
 def _refuse_swapped(labels: Labels, data: Path) -> None:

@@ -21,13 +21,11 @@ class GgufScorer:
 
     Attributes:
         path: of the GGUF.
-        sha256: of it.
         manifest: what it says of itself.
         scorer: asks it.
     """
 
     path: Path
-    sha256: str
     manifest: GuardManifest
     scorer: Scorer
 
@@ -43,6 +41,6 @@ def gguf_scorer(adapter: str, quantisation: str = "Q4_0") -> Iterator[GgufScorer
     try:
         manifest = engine.start_sync()
         scorer = prompt_scorer(manifest.template, engine.score_sync)
-        yield GgufScorer(path, engine.fingerprint.removeprefix("sha256:"), manifest, scorer)
+        yield GgufScorer(path, manifest, scorer)
     finally:
         engine.close()

@@ -14,6 +14,7 @@ from startrek_guard.guards import DEFAULT_GUARD, cache_folder, open_adapter
 
 if TYPE_CHECKING:
     from guard.prompt import PromptTemplate
+    from train.embedding_columns import ColumnOrder
     from train.model import Base
     from train.recipe import Recipe
 
@@ -29,14 +30,17 @@ def generate(
     format_: Annotated[str, typer.Option("--format", help="'messages' (ours) or 'predecessor'.")] = "messages",
 ) -> None:
     """Compose the labelled rows of a recipe; the same seed gives the same rows."""
+    from train.generate import Side
     from train.rows import to_json, to_predecessor_json
-    from train.run import split_data
+    from train.run import check_targets, split_data
     from train.run_dir import write_json
 
     writers = {"messages": to_json, "predecessor": to_predecessor_json}
     if format_ not in writers:
         raise typer.BadParameter(f"--format {format_!r}, wanted {' or '.join(writers)}")
-    _, sides, report = split_data(_recipe(recipe))
+    loaded = _recipe(recipe)
+    check_targets(loaded, [output / "leakage.json", *(output / f"{side}.jsonl" for side in Side)])
+    _, sides, report = split_data(loaded)
     for side, rows in sides.items():
         # The predecessor's format has single prompts only; a conversation's last turn alone may have another label.
         told = [row for row in rows if format_ == "messages" or len(row.turns) == 1]
@@ -53,17 +57,13 @@ def vocabulary(
     ] = 12_000,
     least: Annotated[int, typer.Option(help="Keep other tokens that the rows have so often.")] = 2,
 ) -> None:
-    """Choose the tokens that a recipe keeps: those of its rows, the most frequent, and all bytes.
-
-    Where the recipe goes on from an adapter, that follows: a token that is new begins as the base has it.
-    """
+    """Choose the tokens that a recipe keeps: those of its rows, the most frequent, and all bytes."""
     from export.architectures import by_gguf_name
     from export.atomic import replacing
     from export.build import open_base_weights
-    from export.keep_list import read_keep_list, write_keep_list
+    from export.keep_list import write_keep_list
     from export.vocabulary import SPARE_ENTRIES, choose_tokens
     from guard.prompt import prompt_texts
-    from train.embedding_columns import follow_keep_list
     from train.run import split_data
 
     loaded = _recipe(recipe)
@@ -75,8 +75,6 @@ def vocabulary(
     template = by_gguf_name(checkpoint.architecture).template
     keep = choose_tokens(checkpoint.vocabulary, sorted(texts), template, frequent, SPARE_ENTRIES, least=least)
     target = loaded.folder / loaded.base.vocabulary
-    if loaded.lora.start is not None and target.is_file():
-        follow_keep_list(loaded.file(loaded.lora.start), read_keep_list(target), keep)
     with replacing(target) as temporary:
         write_keep_list(temporary, keep)
     out.print(f"{target}: {len(keep)} of {len(checkpoint.vocabulary.tokens)} tokens")
@@ -98,7 +96,30 @@ def run(
     loaded = _recipe(recipe)
     source, template = _base(loaded, base)
     folder = RunDir(output or Path("runs") / loaded.name)
-    run_recipe(loaded, folder, source, template, merged_folder=merged, base_path=base, say=err.print)
+    run_recipe(
+        loaded,
+        folder,
+        source,
+        template,
+        merged_folder=merged,
+        base_path=base,
+        column_order=_column_order(loaded),
+        say=err.print,
+    )
+
+
+def _column_order(recipe: Recipe) -> ColumnOrder | None:
+    """From the keep-list of the adapter that a recipe goes on from to its own."""
+    from export.keep_list import read_keep_list
+    from train.embedding_columns import ColumnOrder
+    from train.run import VOCABULARY_FILE
+
+    if recipe.lora.start is None or recipe.base.vocabulary is None:
+        return None
+    kept_before = recipe.file(recipe.lora.start) / VOCABULARY_FILE
+    if not kept_before.is_file():
+        return None
+    return ColumnOrder(read_keep_list(kept_before), read_keep_list(recipe.file(recipe.base.vocabulary)))
 
 
 @app.command("calibrate")

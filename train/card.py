@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -271,7 +272,7 @@ def _training(guard: Mapping[str, Any], run: Mapping[str, Any]) -> Iterator[str]
     minutes = run["training_seconds"] / 60
     yield (
         f"{rows['train']} rows, {rows['validation']} for validation and {rows['test']} for testing, split by group so "
-        f"that no entity, frame or authored prompt stands on two sides (SHA-256 `{guard['data_sha256']}`); "
+        f"that {_never_split(run['recipe'])} stands on two sides (SHA-256 `{guard['data_sha256']}`); "
         f"{minutes:.0f} minutes. Merging changed no logit by more than {run['merge_max_logit_difference']:.1e}.\n"
     )
     yield f"```toml\n{run['recipe'].strip()}\n```\n"
@@ -279,6 +280,15 @@ def _training(guard: Mapping[str, Any], run: Mapping[str, Any]) -> Iterator[str]
         ["library", "version"], ([escape(name), version] for name, version in run["versions"].items()), numbers=False
     )
     yield f"Source at commit `{run['commit']}`.\n"
+
+
+def _never_split(recipe: str) -> str:
+    try:
+        authored = tomllib.loads(recipe).get("data", {}).get("topic")
+    except tomllib.TOMLDecodeError as error:
+        raise RunError(f"the model card can't be rendered: the run's recipe is no TOML: {error}") from error
+    # Of rows that were not composed here it is not known what they are made of.
+    return "no entity, frame or authored prompt" if authored else "no group of rows"
 
 
 def _files(sources: CardSources) -> Iterator[str]:

@@ -17,16 +17,18 @@ from safetensors.torch import load_file
 from transformers import DataCollatorWithPadding, TrainingArguments, set_seed
 
 from guard.labels import Labels
+from train.embedding_columns import ColumnOrder
 from train.encode import Encoder, Examples
 from train.errors import RunError
+from train.lora_scale import EMBEDDING, check_scale
 from train.micro_batches import MicroBatchTrainer
 from train.model import Base, pad_token_id
 from train.recipe import Recipe
 from train.rounding import RoundedWeights
 from train.thinning import ThinningCollator
 
-EMBEDDING: Final = "embed_tokens"
-"""The token embedding's module, in every family that transformers knows."""
+HEAD: Final = "score"
+"""The classification head's module, which is trained whole."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,22 @@ class Trained:
 
 
 def finetune(  # noqa: PLR0913 - a stage takes what it needs by name
-    *, recipe: Recipe, base: Base, encoder: Encoder, labels: Labels, examples: Examples, checkpoints: Path
+    *,
+    recipe: Recipe,
+    base: Base,
+    encoder: Encoder,
+    labels: Labels,
+    examples: Examples,
+    checkpoints: Path,
+    column_order: ColumnOrder | None = None,
 ) -> Trained:
     """Train, resuming from the last checkpoint in ``checkpoints`` if there is one.
 
+    With a ``column_order``, an adapter that the recipe goes on from is put into it.
+
     Raises:
-        RunError: if the base can't be loaded, or training diverges.
+        RunError: if the base can't be loaded, it or the adapter to start from doesn't fit the recipe's ``[lora]``, or
+            training diverges.
     """
     set_seed(recipe.training.seed)
     marks = {encoder.mark_id(m) for m in (encoder.template.prefix, encoder.template.turn, encoder.template.suffix)}
@@ -60,9 +72,11 @@ def finetune(  # noqa: PLR0913 - a stage takes what it needs by name
     mixed = precision != "fp32"
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     classifier = base.load_classifier(labels, padding, dtype)
+    _check_targets(recipe, classifier)
     model = get_peft_model(classifier, _lora(recipe, classifier.config.get_text_config().num_hidden_layers))
     if recipe.lora.start is not None:
-        go_on_from(model, recipe.file(recipe.lora.start))
+        check_scale(recipe, recipe.file(recipe.lora.start))
+        go_on_from(model, recipe.file(recipe.lora.start), column_order)
     rounding = RoundedWeights(model) if recipe.base.rounding else None
     # Mixed precision compiles its matrix kernels for each shape that occurs: fewer shapes, less waiting.
     multiple = 8 if mixed else 1
@@ -91,8 +105,13 @@ def finetune(  # noqa: PLR0913 - a stage takes what it needs by name
     return Trained(plain.to("cpu").eval(), log, float(result.metrics["train_runtime"]))
 
 
-def go_on_from(model: Any, folder: Path) -> None:  # noqa: ANN401 - PEFT is untyped
+def go_on_from(model: Any, folder: Path, order: ColumnOrder | None = None) -> None:  # noqa: ANN401 - PEFT is untyped
     """Give a fresh PEFT model the weights of an adapter of the same base; what that lacks stays fresh.
+
+    Args:
+        model: whose weights are set.
+        folder: the adapter's.
+        order: of the tokens, if the adapter was trained with another keep-list.
 
     Raises:
         RunError: if the adapter can't be read, or has a weight that the model lacks or has in another shape.
@@ -100,8 +119,10 @@ def go_on_from(model: Any, folder: Path) -> None:  # noqa: ANN401 - PEFT is unty
     file = folder / SAFETENSORS_WEIGHTS_NAME
     try:
         stored = load_file(file)
+        if order is not None:
+            stored = order.apply(stored)
         result = set_peft_model_state_dict(model, stored)
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except (OSError, SafetensorError, RuntimeError, RunError) as error:
         raise RunError(f"can't go on from the adapter {file}: {error}") from error
     except KeyError as error:
         raise RunError(f"can't go on from the adapter {file}: it lacks {error}") from error
@@ -156,8 +177,23 @@ def _lora(recipe: Recipe, layers: int) -> LoraConfig:
         rank_pattern={EMBEDDING: recipe.lora.embedding_rank} if recipe.lora.embedding_rank else {},
         alpha_pattern={EMBEDDING: recipe.lora.embedding_alpha} if recipe.lora.embedding_rank else {},
         layers_to_transform=list(range(first, layers)) if first else None,
-        modules_to_save=["score"],
+        modules_to_save=[HEAD],
     )
+
+
+def _check_targets(recipe: Recipe, classifier: Any) -> None:  # noqa: ANN401 - transformers is untyped
+    """Check that the base has what the recipe adapts: PEFT passes over an unknown name if another one is known."""
+    matrices = [name for name, module in classifier.named_modules() if _is_matrix(module) and name != HEAD]
+    for target in recipe.lora.target_modules:
+        # As PEFT compares them: a name may have its module's before it, such as ``self_attn.q_proj``.
+        if not any(f".{name}".endswith(f".{target}") for name in matrices):
+            known = ", ".join(sorted({name.rpartition(".")[2] for name in matrices}))
+            raise RunError(f"[lora] target_modules has {target!r}, wanted some of the base's {known}")
+
+
+def _is_matrix(module: Any) -> bool:  # noqa: ANN401 - transformers is untyped
+    weight = getattr(module, "weight", None)
+    return isinstance(weight, torch.Tensor) and weight.ndim == 2
 
 
 def _arguments(recipe: Recipe, precision: str, checkpoints: Path) -> TrainingArguments:

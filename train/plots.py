@@ -42,6 +42,12 @@ def plot_report(report: Mapping[str, Any], folder: Path) -> list[Path]:
     return paths
 
 
+def plot_files(report: Mapping[str, Any]) -> set[str]:
+    """The names of the files that :func:`plot_report` draws."""
+    names = {name for e in report["evaluations"] for name in (scores_file(e["name"]), slices_file(e["name"]))}
+    return names | ({LOSS_FILE} if report["loss"] else set())
+
+
 LOSS_FILE: Final = "loss.svg"
 
 
@@ -122,11 +128,16 @@ def _slices_figure(evaluation: Mapping[str, Any]) -> Figure:
     for marker, (name, result) in zip("sx^vD", evaluation["baselines"].items(), strict=False):
         found = [result["slices"][slice_]["share"] for slice_, _ in slices]
         axes.plot(found, places, marker, color=_GREY, markersize=3, alpha=0.7, label=name)
-    axes.set_yticks(places, [f"{name} ({metrics['rows']})" for name, metrics in slices])
-    axes.set(xlabel="accuracy, 95 % interval", xlim=(-0.02, 1.02), title=f"By slice: {evaluation['title']}")
+    axes.set_yticks(places, [_plain(f"{name} ({metrics['rows']})") for name, metrics in slices])
+    axes.set(xlabel="accuracy, 95 % interval", xlim=(-0.02, 1.02), title=_plain(f"By slice: {evaluation['title']}"))
     axes.grid(axis="x", alpha=0.3)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
+
+
+def _plain(text: str) -> str:
+    """For matplotlib, to which what stands between two dollar signs is a formula, as on a logarithmic axis it is."""
+    return text.replace("$", r"\$")
 
 
 def _loss_figure(loss: Sequence[Mapping[str, float]]) -> Figure:

@@ -15,6 +15,8 @@ LEAST_LENGTH_TOKENS: Final = 8
 """The prompt's own marks and a few words."""
 ROUNDINGS: Final = ("Q4_0",)
 RANDOM_BASES: Final = ("qwen3",)
+MOST_SEED: Final = 2**32 - 1
+"""numpy takes no larger one."""
 
 
 RECIPES: Final = Path(__file__).parent / "recipes"
@@ -64,23 +66,25 @@ class DataRecipe:
         files: JSON Lines with ``input`` or ``messages``, and ``label``.
         topic_words: the topic as refusals name it, such as ``Star Trek``.
         on_topic: which of the files' two labels is the on-topic one, where the names do not say.
-        validation_share: of the groups.
-        test_share: of the groups.
+        validation_share: of the groups; None is what suits the data, 0.05 of files and 0.03 of a topic.
+        test_share: the same for testing.
     """
 
     topic: str | None = None
     files: tuple[str, ...] = ()
     topic_words: str = ""
     on_topic: str | None = None
-    validation_share: float = 0.05
-    test_share: float = 0.05
+    validation_share: float | None = None
+    test_share: float | None = None
 
     def __post_init__(self) -> None:
         if bool(self.topic) == bool(self.files):
             raise RecipeError("[data] wants either a topic or files")
         if not self.topic_words.strip():
             raise RecipeError('[data] wants topic_words, the topic as refusals name it, such as "Star Trek"')
-        if not (0 < self.validation_share < 0.5 and 0 < self.test_share < 0.5):
+        if self.topic and self.on_topic is not None:
+            raise RecipeError("[data] on_topic names a label of files; the labels of a topic are known")
+        if not all(share is None or 0 < share < 0.5 for share in (self.validation_share, self.test_share)):
             raise RecipeError("[data] validation_share and test_share lie between 0 and 0.5")
 
 
@@ -132,7 +136,8 @@ class TrainingRecipe:
         schedule: transformers' name of the learning rate's course, one of ``SCHEDULES``.
         warmup_share: of all steps.
         weight_decay: AdamW's.
-        max_length_tokens: longer rows are cut, and counted in ``run.json``.
+        max_length_tokens: longer rows lose their oldest turns, then their end, or are left out if they are off topic;
+            ``run.json`` has how many.
         token_dropout: the share of tokens that is left out of every other row, anew in each pass, so that rows are not
             learnt by heart; 0 for none.
         precision: ``fp32``, ``bf16`` or ``fp16`` (mixed); ``auto`` is ``bf16`` where the hardware computes it, which
@@ -165,6 +170,8 @@ class TrainingRecipe:
             raise RecipeError(f"[training] schedule {self.schedule!r}, wanted one of {', '.join(SCHEDULES)}")
         if not 0 <= self.token_dropout < 0.5:
             raise RecipeError(f"[training] token_dropout {self.token_dropout}, wanted 0 to 0.5")
+        if not 0 <= self.seed <= MOST_SEED:
+            raise RecipeError(f"[training] seed is {self.seed}, wanted 0 to {MOST_SEED}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from train.errors import RunError
 from train.evaluate import Evaluation
 from train.guard_file import calibration_of, labels_of, read_guard_file
 from train.markdown import escape, number, percent, table, with_interval
-from train.plots import LOSS_FILE, plot_report, scores_file, slices_file
+from train.plots import LOSS_FILE, plot_files, plot_report, scores_file, slices_file
 from train.run_dir import write_json
 
 JSON_FILE: Final = "report.json"
@@ -66,15 +66,51 @@ def make_report(
 
 
 def write_report(report: Mapping[str, Any], folder: Path) -> None:
-    """Write ``report.json``, ``report.md`` and ``plots/``; plots of an earlier report are removed."""
+    """Write ``report.json``, ``report.md`` and ``plots/``; plots of an earlier report are removed.
+
+    Raises:
+        RunError: see :func:`check_folder`.
+    """
+    check_folder(folder)
     text = render_report(report)
     drawn = folder / f".{PLOTS}.part"
     shutil.rmtree(drawn, ignore_errors=True)
-    plot_report(report, drawn)
-    shutil.rmtree(folder / PLOTS, ignore_errors=True)
-    drawn.rename(folder / PLOTS)
-    (folder / MARKDOWN_FILE).write_text(text, "utf-8")
+    paths = plot_report(report, drawn)
+    _remove_plots(folder)
+    # First: whatever lies beside it is known for a report's from now on.
     write_json(folder / JSON_FILE, report)
+    (folder / PLOTS).mkdir(exist_ok=True)
+    for path in paths:
+        path.replace(folder / PLOTS / path.name)
+    drawn.rmdir()
+    (folder / MARKDOWN_FILE).write_text(text, "utf-8")
+
+
+def check_folder(folder: Path) -> None:
+    """Check that a folder holds nothing that a report would replace, but for an earlier report.
+
+    Raises:
+        RunError: if it does.
+    """
+    found = [name for name in (JSON_FILE, MARKDOWN_FILE, PLOTS) if (folder / name).exists()]
+    if found and not _is_report(folder):
+        raise RunError(f"{folder / found[0]} is not of a report that was written here; name another folder")
+
+
+def _is_report(folder: Path) -> bool:
+    try:
+        plot_files(read_report(folder))
+    except (RunError, KeyError, TypeError):
+        return False
+    return True
+
+
+def _remove_plots(folder: Path) -> None:
+    """Those of the folder's report; other files beside them stay."""
+    if (folder / JSON_FILE).exists() and (folder / PLOTS).is_dir():
+        named = plot_files(read_report(folder))
+        for path in [path for path in (folder / PLOTS).iterdir() if path.name in named]:
+            path.unlink()
 
 
 def read_report(folder: Path) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from guard.labels import Labels
 from guard.prompt import Role, Turn
 from train.errors import DataError
@@ -105,6 +107,12 @@ def find_labels(paths: Sequence[Path], on_topic: str | None = None) -> Labels:
         return Labels(off_topic=first if on_topic == second else second, on_topic=on_topic)
     except ValueError as error:
         raise DataError(paths[0], None, str(error)) from error
+
+
+def spread(rows: Sequence[Row], most: int) -> list[Row]:
+    """So many of the rows, from all over: the files of a user are often sorted by label."""
+    places = np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(int)
+    return [rows[place] for place in places]
 
 
 def sha256_of(paths: Iterable[Path]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from guard.labels import DEFAULT_LABELS, Labels
 from guard.prompt import WINDOW_BYTES, PromptTemplate
 from train.corpus import read_corpus
 from train.dataset import clean
+from train.embedding_columns import ColumnOrder
 from train.encode import Encoder, Examples, training_examples
 from train.errors import RunError
 from train.finetune import effective_precision, finetune, save_loss
@@ -29,7 +31,7 @@ from train.merge import merge, save_merged
 from train.model import Base
 from train.processes import processes
 from train.recipe import Recipe
-from train.rows import Row, find_labels, read_rows, sha256_of, to_json
+from train.rows import Row, find_labels, read_rows, sha256_of, spread, to_json
 from train.run_dir import RunDir, versions, write_json, write_text
 from train.split import split_rows
 
@@ -39,6 +41,9 @@ DATA: Final = Path(__file__).parent / "data"
 FOLD_FILE: Final = "fold.safetensors"
 VOCABULARY_FILE: Final = "vocabulary.txt"
 """Beside PEFT's own files in an adapter folder; what export reads (docs/training.md)."""
+
+FILE_SHARE: Final = 0.05
+"""Of the groups of a user's files that validate, and that test, unless the recipe says otherwise."""
 
 MAX_FOLD_ROWS: Final = 2000
 
@@ -55,9 +60,11 @@ def prepare_rows(
 
     Raises:
         DataError: if the data are not as described.
-        RunError: if the run is complete, or what it is made of changed since it wrote its first checkpoint.
+        RunError: if the run is complete, what it is made of changed since it wrote its first checkpoint, or its rows
+            would replace the recipe's own files.
     """
     run.check_open()
+    check_targets(recipe, (run.rows(side) for side in Side))
     labels, sides, report = split_data(recipe)
     lines = {side: "".join(to_json(row) + "\n" for row in rows) for side, rows in sides.items()}
     changed = [side for side in Side if run.rows(side).is_file() and run.rows(side).read_text("utf-8") != lines[side]]
@@ -77,7 +84,13 @@ def prepare_rows(
 
 def _made_of(recipe: Recipe, run: RunDir, base: Base) -> dict[str, str]:
     """All that decides the run's result, by what a person calls it."""
-    made_of = {"recipe": recipe.text, "data_sha256": run.data_sha256()}
+    made_of = {
+        "recipe": recipe.text,
+        "data_sha256": run.data_sha256(),
+        # How many steps there are, and so the place in the schedule, depends on it.
+        "number_of_processes": str(processes().num_processes),
+        "precision": effective_precision(recipe.training.precision),
+    }
     files = {"base": base.files()}
     if recipe.base.vocabulary is not None:
         files["keep_list"] = [recipe.file(recipe.base.vocabulary)]
@@ -116,15 +129,37 @@ def split_data(recipe: Recipe) -> tuple[Labels, dict[Side, list[Row]], dict[str,
     data, seed = recipe.data, recipe.training.seed
     labels = labels_of(recipe)
     if data.topic:
-        sides = generate(read_corpus(DATA / data.topic, labels), labels, seed, DEFAULT_MIXTURE)
+        mixture = replace(
+            DEFAULT_MIXTURE,
+            validation_share=_share(data.validation_share, DEFAULT_MIXTURE.validation_share),
+            test_share=_share(data.test_share, DEFAULT_MIXTURE.test_share),
+        )
+        sides = generate(read_corpus(DATA / data.topic, labels), labels, seed, mixture)
     else:
         rows = [row for path in _paths(recipe) for row in read_rows(path, labels)]
-        sides = split_rows(rows, seed, data.validation_share, data.test_share)
+        sides = split_rows(rows, seed, _share(data.validation_share, FILE_SHARE), _share(data.test_share, FILE_SHARE))
     cleaned, report = clean(sides)
     for side in Side:
         if len({row.label for row in cleaned[side]}) < 2:
             raise RunError(f"the {side} side has rows of one label only; more or more varied data is needed")
     return labels, cleaned, report.as_dict()
+
+
+def _share(stated: float | None, default: float) -> float:
+    return default if stated is None else stated
+
+
+def check_targets(recipe: Recipe, targets: Iterable[Path]) -> None:
+    """Check that no file of a recipe's data is about to be replaced by what is made of it.
+
+    Raises:
+        RunError: if one of the targets is.
+    """
+    own = [path for path in _paths(recipe) if path.exists()]
+    for target in targets:
+        # The same file may have other names: links, or other letter case.
+        if target.exists() and any(target.samefile(path) for path in own):
+            raise RunError(f"{target} is a file of the recipe's own data and is not replaced; name another folder")
 
 
 def run_recipe(  # noqa: PLR0913 - a stage takes what it needs by name
@@ -135,6 +170,7 @@ def run_recipe(  # noqa: PLR0913 - a stage takes what it needs by name
     *,
     merged_folder: Path | None = None,
     base_path: Path | None = None,
+    column_order: ColumnOrder | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
     """Train ``recipe`` into ``run``, or go on where an interrupted run stopped.
@@ -148,6 +184,7 @@ def run_recipe(  # noqa: PLR0913 - a stage takes what it needs by name
         template: the prompt's marks for this base.
         merged_folder: where to save the merged model as a Hugging Face folder, too; None for nowhere.
         base_path: of a base that takes the place of the one that the recipe names; it is written into the guard's file.
+        column_order: of the adapter that the recipe goes on from, if that has a keep-list of its own.
         say: where progress is told.
 
     Raises:
@@ -165,7 +202,13 @@ def run_recipe(  # noqa: PLR0913 - a stage takes what it needs by name
         f"{examples.cut} cut to length, {examples.left_out} long off-topic rows left out"
     )
     trained = finetune(
-        recipe=recipe, base=base, encoder=encoder, labels=labels, examples=examples, checkpoints=run.checkpoints
+        recipe=recipe,
+        base=base,
+        encoder=encoder,
+        labels=labels,
+        examples=examples,
+        checkpoints=run.checkpoints,
+        column_order=column_order,
     )
     if not among.is_main_process:
         return
@@ -173,10 +216,10 @@ def run_recipe(  # noqa: PLR0913 - a stage takes what it needs by name
     model = trained.model.to(torch.float32)
     save_adapter(model, run.adapter)
     say("measuring the final hidden states for export")
-    outputs = compute(model, encoder, _spread(sides[Side.VALIDATION], MAX_FOLD_ROWS))
+    outputs = compute(model, encoder, spread(sides[Side.VALIDATION], MAX_FOLD_ROWS))
     save_fold(outputs.hidden, run.adapter / FOLD_FILE)
     write_guard_file(recipe, run, labels, template, _source(recipe, base, base_path))
-    merged, difference = merge(model, encoder, _spread(sides[Side.VALIDATION], MERGE_ROWS))
+    merged, difference = merge(model, encoder, spread(sides[Side.VALIDATION], MERGE_ROWS))
     if merged_folder is not None:
         save_merged(merged, encoder.tokenizer, merged_folder)
     measured = {
@@ -200,7 +243,8 @@ def check_examples(examples: Examples) -> None:
     if len({example["labels"] for example in examples.rows}) < 2:
         raise RunError(
             f"the training side has examples of one label only; of off-topic rows, {examples.left_out} that are longer "
-            f"than {WINDOW_BYTES} bytes are left out, since it is not known which part of them is off topic"
+            f"than {WINDOW_BYTES} bytes or [training] max_length_tokens are left out, since it is not known which part "
+            "of them is off topic"
         )
 
 
@@ -210,12 +254,6 @@ def _source(recipe: Recipe, base: Base, base_path: Path | None) -> dict[str, str
         return {"folder": str(base_path.resolve())}
     named = recipe.base
     return {"package": named.package, "folder": base.folder if named.random else named.folder, "hub": named.hub}
-
-
-def _spread(rows: Sequence[Row], most: int) -> list[Row]:
-    """So many of the rows, from all over: the files of a user are often sorted by label."""
-    places = np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(int)
-    return [rows[place] for place in places]
 
 
 def save_adapter(model: Any, folder: Path) -> None:  # noqa: ANN401 - PEFT is untyped

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
-from startrek_guard.evaluation import _hard_set, run_of
+from guard.labels import DEFAULT_LABELS
+from startrek_guard.evaluation import _hard_set, _of_the_served_file, _rows_of, evaluate_guard, own_run, run_of
+from tests.train.reported import adapter_in, evaluation
+from train.errors import DataError, RunError
+from train.generate import Side
 from train.run_dir import RunDir
 
 
@@ -43,3 +48,64 @@ def test_an_adapters_run_is_the_one_it_lies_in(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     assert run_of(adapter, None).path == tmp_path
     assert run_of(adapter, tmp_path / "other").path == tmp_path / "other"
+
+
+def test_a_report_names_the_file_that_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The measured file did not have its accuracy in it yet."""
+    served = tmp_path / "guard.gguf"
+    served.write_bytes(b"with its accuracy")
+    monkeypatch.setattr("startrek_guard.evaluation.open_adapter", Path)
+    monkeypatch.setattr("startrek_guard.evaluation.build", lambda *_: served)
+    (named,) = _of_the_served_file("adapter", [evaluation()])
+    assert named.subject.scored_by == f"guard.gguf, SHA-256 {hashlib.sha256(b'with its accuracy').hexdigest()[:16]}"
+    assert named.overall == evaluation().overall
+
+
+def test_nothing_is_measured_for_a_report_that_can_not_be_written(tmp_path: Path) -> None:
+    """It takes minutes."""
+    (tmp_path / "plots").mkdir()
+    with pytest.raises(RunError, match="is not of a report that was written here"):
+        evaluate_guard("gemma3_270m", tmp_path / "no-such-rows.jsonl", None, tmp_path)
+
+
+def run_in(folder: Path) -> RunDir:
+    """A run's folder with a row on each side."""
+    run = RunDir(folder)
+    for side in Side:
+        run.rows(side).parent.mkdir(parents=True, exist_ok=True)
+        run.rows(side).write_text('{"input": "a", "label": "chess"}\n', "utf-8")
+    return run
+
+
+def test_a_guard_is_evaluated_on_its_own_run(tmp_path: Path) -> None:
+    """By the hash of the rows; one that was trained elsewhere has none."""
+    run = run_in(tmp_path / "run")
+    for known in (run.data_sha256(), ""):
+        assert own_run(adapter_in(tmp_path / "mine", data_sha256=known), run.path) == run
+
+
+@pytest.mark.parametrize("lost", [[], [Side.TRAIN]])
+def test_a_run_of_other_rows_is_refused(tmp_path: Path, lost: list[Side]) -> None:
+    """Its test side may be what the guard was trained on; nor can a part of it be compared."""
+    run = run_in(tmp_path / "run")
+    for side in lost:
+        run.rows(side).unlink()
+    with pytest.raises(RunError, match=r"run/data are not those that .*mine was trained on"):
+        own_run(adapter_in(tmp_path / "mine"), run.path)
+
+
+def test_a_run_of_other_rows_that_was_not_named_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The shipped guard's recipe, run again on a later corpus, must not stand in the way of one's own rows."""
+    monkeypatch.chdir(tmp_path)
+    run_in(Path("runs/mine"))
+    adapter = adapter_in(tmp_path / "mine")
+    assert own_run(adapter, None) == RunDir(adapter)
+    assert "evaluated without them" in " ".join(capsys.readouterr().err.split())
+
+
+def test_rows_of_other_labels_are_named(tmp_path: Path) -> None:
+    """With file and line."""
+    with pytest.raises(DataError, match=r"train\.jsonl, line 1: has the label 'chess', wanted 'not_related'"):
+        _rows_of(run_in(tmp_path), "train", DEFAULT_LABELS)

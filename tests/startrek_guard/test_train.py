@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from export.errors import FoldError
-from startrek_guard.train import _base
+from startrek_guard.train import _base, _column_order, generate
+from train.errors import RunError
 from train.recipe import RECIPES, load_recipe
 
 pytestmark = pytest.mark.slow
@@ -42,6 +43,36 @@ def test_labels_of_the_documented_example_are_tokens(tmp_path: Path) -> None:
     """With the shipped keep-list."""
     _, template = _base(load_recipe(own_recipe(tmp_path, "gemma3_270m_first", "chess")), None)
     assert template.suffix
+
+
+def test_an_adapter_with_a_keep_list_of_its_own_is_put_in_order(tmp_path: Path) -> None:
+    """From the list that lies beside it to the recipe's; without one its columns are the recipe's already."""
+    (tmp_path / "before").mkdir()
+    (tmp_path / "kept.txt").write_text("0-3\n", "ascii")
+    recipe = tmp_path / "own.toml"
+    recipe.write_text(
+        '[base]\npackage = "gemma3_270m"\nvocabulary = "kept.txt"\n'
+        '[data]\nfiles = ["rows.jsonl"]\ntopic_words = "chess"\n[lora]\nstart = "before"\n'
+    )
+    assert _column_order(load_recipe(str(recipe))) is None
+    (tmp_path / "before" / "vocabulary.txt").write_text("2\n5-6\n", "ascii")
+    order = _column_order(load_recipe(str(recipe)))
+    assert order is not None
+    assert (order.before, order.after) == ([2, 5, 6], [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_generated_rows_never_replace_the_recipes_own(tmp_path: Path, link: bool) -> None:
+    """They may be the only copy, under whatever name."""
+    recipe = Path(own_recipe(tmp_path, "tiny", "chess"))
+    own = (tmp_path / "rows.jsonl").rename(tmp_path / ("mine.jsonl" if link else "train.jsonl"))
+    if link:
+        (tmp_path / "train.jsonl").symlink_to(own)
+    recipe.write_text(recipe.read_text("utf-8").replace("rows.jsonl", own.name), "utf-8")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(RunError, match="is a file of the recipe's own data"):
+        generate(tmp_path, recipe=str(recipe), format_="messages")
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_several_processes_train_one_run(tmp_path: Path) -> None:

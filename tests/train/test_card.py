@@ -87,6 +87,18 @@ def test_a_card_says_use_limits_results_and_how_it_was_trained(tmp_path: Path) -
         assert part in text
 
 
+@pytest.mark.parametrize(
+    ("data", "stands"),
+    [('topic = "bees"', "no entity, frame or authored prompt stands on two sides"),
+     ('files = ["bees.jsonl"]', "so that no group of rows stands on two sides")],
+)  # fmt: skip
+def test_a_card_says_what_is_never_split(tmp_path: Path, data: str, stands: str) -> None:
+    """Of a user's rows it is not known what entities and prompts they are made of."""
+    sources = _sources(tmp_path)
+    sources.run.write_text(json.dumps(RUN | {"recipe": f"[data]\n{data}\n"}), "utf-8")
+    assert stands in render_card(sources)
+
+
 def test_a_card_is_checked_against_its_sources(tmp_path: Path) -> None:
     """It is current, or an error."""
     sources, path = _sources(tmp_path), tmp_path / CARD_FILE

@@ -56,6 +56,41 @@ def test_every_window_of_a_long_row_on_topic_is_an_example(encoder: Encoder) -> 
     assert (examples.left_out, examples.cut) == (1, 0)
 
 
+TALK = (
+    Turn(Role.USER, "oldest"),
+    Turn(Role.ASSISTANT, "old"),
+    Turn(Role.USER, "newer"),
+    Turn(Role.ASSISTANT, "new"),
+    Turn(Role.USER, "how far does a forager fly"),
+)
+
+
+@pytest.mark.parametrize("label", ["related", "not_related"])
+def test_the_oldest_turns_go_first(encoder: Encoder, label: str) -> None:
+    """In pairs, so that the places of the others still say who spoke; the judged text stays whole."""
+    (whole,), (without,) = encoder.prompts(TALK), encoder.prompts(TALK[2:])
+    examples = training_examples([Row(TALK, label)], encoder, DEFAULT_LABELS, len(whole) - 1)
+    assert [example["input_ids"] for example in examples.rows] == [without]
+    assert (examples.cut, examples.left_out) == (1, 0)
+
+
+def test_an_off_topic_row_is_never_cut(encoder: Encoder) -> None:
+    """What is off topic may stand at its end: it is left out, and counted."""
+    (ask,) = encoder.prompts(TALK[-1:])
+    rows = [Row(TALK, "not_related"), Row(TALK[-1:], "not_related")]
+    examples = training_examples(rows, encoder, DEFAULT_LABELS, len(ask) - 1)
+    assert examples.rows == []
+    assert (examples.cut, examples.left_out) == (0, 2)
+
+
+def test_an_on_topic_row_is_cut_when_its_turns_are_gone(encoder: Encoder) -> None:
+    """And counts once."""
+    (ask,) = encoder.prompts(TALK[-1:])
+    examples = training_examples([Row(TALK, "related")], encoder, DEFAULT_LABELS, len(ask) - 1)
+    assert [example["input_ids"] for example in examples.rows] == [[*ask[:-2], ask[-1]]]
+    assert (examples.cut, examples.left_out) == (1, 0)
+
+
 def test_a_cut_example_keeps_its_suffix(encoder: Encoder) -> None:
     """The suffix carries the verdict."""
     row = Row((Turn(Role.USER, "how far does a forager fly for lime blossom in a dry summer"),), "related")

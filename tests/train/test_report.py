@@ -43,6 +43,27 @@ def test_the_same_report_gives_the_same_files(tmp_path: Path) -> None:
     assert max(len(content) for _, content in contents[0]) < 100_000
 
 
+def test_plots_of_an_earlier_report_go_and_other_files_stay(tmp_path: Path) -> None:
+    """In a folder that a user may keep his own things in."""
+    write_report(report_for(tmp_path), tmp_path)
+    (tmp_path / "plots" / "mine.svg").write_text("mine", "utf-8")
+    write_report(make_report(adapter_in(tmp_path / "adapter"), [evaluation(name="other")]), tmp_path)
+    plots = sorted(path.name for path in (tmp_path / "plots").iterdir())
+    assert plots == ["mine.svg", "other-scores.svg", "other-slices.svg"]
+
+
+@pytest.mark.parametrize("name", ["plots/holiday.jpg", "report.md", "report.json"])
+def test_files_of_somebody_else_are_not_replaced(tmp_path: Path, name: str) -> None:
+    """Nor is anything written beside them."""
+    file = tmp_path / "out" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("[]", "utf-8")
+    with pytest.raises(RunError, match="is not of a report that was written here"):
+        write_report(report_for(tmp_path), tmp_path / "out")
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [file]
+    assert file.read_text("utf-8") == "[]"
+
+
 def test_a_report_that_was_edited_is_found(tmp_path: Path) -> None:
     """Numbers are rendered, never typed."""
     write_report(report_for(tmp_path), tmp_path)

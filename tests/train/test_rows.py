@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from guard.labels import DEFAULT_LABELS, Labels
 from guard.prompt import Role, Turn
 from train.errors import DataError
-from train.rows import Row, find_labels, prompt_row, read_rows, sha256_of, to_json, to_predecessor_json
+from train.rows import Row, find_labels, prompt_row, read_rows, sha256_of, spread, to_json, to_predecessor_json
 
 GOOD = '{"input": "What planet is Spock from?", "label": "related"}'
 
@@ -151,6 +152,16 @@ def test_labels_that_are_open_are_refused(tmp_path: Path, names: str, problem: s
     path = _file(tmp_path, *(to_json(prompt_row("text", name)) for name in names))
     with pytest.raises(DataError, match=problem):
         find_labels([path])
+
+
+@pytest.mark.parametrize("count", [5, 513, 1000, 1023, 5000])
+def test_rows_are_taken_from_all_over(count: int) -> None:
+    """A file that is sorted by label has one of them at its end."""
+    rows = [prompt_row(str(number), "related") for number in range(count)]
+    numbers = [int(row.text) for row in spread(rows, 512)]
+    assert (len(numbers), numbers[0], numbers[-1]) == (min(count, 512), 0, count - 1)
+    steps = {after - before for before, after in itertools.pairwise(numbers)}
+    assert max(steps) - min(steps) <= 1
 
 
 def test_the_hash_covers_all_files_in_order(tmp_path: Path) -> None:

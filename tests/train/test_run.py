@@ -20,16 +20,19 @@ from transformers import AutoModelForSequenceClassification
 
 from guard.calibration import UNCALIBRATED
 from guard.labels import DEFAULT_LABELS
+from tests.train.conftest import MIXTURE
 from tests.train.tiny_base import TEMPLATE
+from train.corpus import Corpus
+from train.dataset import clean
 from train.encode import Encoder, Examples
 from train.errors import DataError, RunError
 from train.finetune import effective_precision, last_checkpoint
-from train.generate import Side
+from train.generate import Side, generate
 from train.guard_file import calibration_of, labels_of, read_guard_file
 from train.model import Base
-from train.recipe import BaseRecipe, Recipe, load_recipe
+from train.recipe import BaseRecipe, DataRecipe, Recipe, load_recipe
 from train.rows import Row, read_rows, to_predecessor_json
-from train.run import FOLD_FILE, check_examples, prepare_rows, run_recipe
+from train.run import FOLD_FILE, check_examples, prepare_rows, run_recipe, split_data
 from train.run_dir import RunDir
 from train.scoring import classifier_scorer, least_difference
 
@@ -207,12 +210,35 @@ def test_an_adapter_that_does_not_fit_is_not_gone_on_from(
     """A folder without one, or one without a head, or of a matrix that is not adapted."""
     (tmp_path / "other").mkdir()
     (tmp_path / "headless").mkdir()
+    for folder in ("other", "headless"):
+        (tmp_path / folder / "adapter_config.json").write_text('{"r": 8, "lora_alpha": 16}', "utf-8")
     delta, head = "base_model.model.model.norm.lora_A.weight", "base_model.model.score.weight"
     save_file({delta: torch.ones(2, 2)}, tmp_path / "headless" / WEIGHTS)
     save_file({delta: torch.ones(2, 2), head: torch.ones(2, 48)}, tmp_path / "other" / WEIGHTS)
     recipe = load_recipe(str(recipe_file))
     recipe = replace(recipe, lora=replace(recipe.lora, start=name))
     with pytest.raises(RunError, match=problem):
+        run_recipe(recipe, RunDir(tmp_path / "run"), base, TEMPLATE, say=_quiet)
+
+
+def test_an_adapter_of_another_scale_is_not_gone_on_from(tmp_path: Path, recipe_file: Path, base: Base) -> None:
+    """Though its weights would fit."""
+    (tmp_path / WEIGHTS).touch()
+    (tmp_path / "adapter_config.json").write_text('{"r": 8, "lora_alpha": 8}', "utf-8")
+    recipe = load_recipe(str(recipe_file))
+    recipe = replace(recipe, lora=replace(recipe.lora, start="."))
+    with pytest.raises(RunError, match="it has rank 8 and alpha 8, the recipe rank 8 and alpha 16"):
+        run_recipe(recipe, RunDir(tmp_path / "run"), base, TEMPLATE, say=_quiet)
+
+
+@pytest.mark.parametrize("targets", [("q_prj",), ("self_attn.q_proj", "q_prj")])
+def test_a_matrix_that_the_base_lacks_is_named(
+    tmp_path: Path, recipe_file: Path, base: Base, targets: tuple[str, ...]
+) -> None:
+    """Also beside those that it has, with what there is."""
+    recipe = load_recipe(str(recipe_file))
+    recipe = replace(recipe, lora=replace(recipe.lora, target_modules=targets))
+    with pytest.raises(RunError, match=r"target_modules has 'q_prj', wanted some of the base's down_proj, .* v_proj"):
         run_recipe(recipe, RunDir(tmp_path / "run"), base, TEMPLATE, say=_quiet)
 
 
@@ -254,6 +280,23 @@ def test_a_changed_recipe_is_not_resumed(tmp_path: Path, recipe_file: Path, base
 
 
 @pytest.mark.parametrize(
+    ("key", "then", "what"),
+    [("number_of_processes", "4", "number of processes"), ("precision", "bf16", "precision")],
+)
+def test_a_run_of_other_hardware_is_not_resumed(
+    tmp_path: Path, recipe_file: Path, base: Base, *, key: str, then: str, what: str
+) -> None:
+    """It would go back in its schedule, or go on in another precision."""
+    recipe, run = load_recipe(str(recipe_file)), RunDir(tmp_path / "run")
+    prepare_rows(recipe, run, base)
+    (run.checkpoints / "checkpoint-20").mkdir(parents=True)
+    started = json.loads(run.started.read_text("utf-8"))
+    run.started.write_text(json.dumps(started | {key: then}), "utf-8")
+    with pytest.raises(RunError, match=f"was started with another {what} and can't be resumed"):
+        prepare_rows(recipe, run, base)
+
+
+@pytest.mark.parametrize(
     ("file", "what"),
     [("model.safetensors", "base"), ("kept.txt", "keep list"), (f"before/{WEIGHTS}", "adapter to start from")],
 )
@@ -292,7 +335,7 @@ def test_a_complete_runs_rows_are_not_written_over(tmp_path: Path, recipe_file: 
 def test_examples_of_one_label_are_not_trained_on() -> None:
     """Long off-topic rows are left out; where all are, the guard would allow everything."""
     rows = [{"input_ids": [1, 2], "labels": 1, "length": 2}] * 3
-    with pytest.raises(RunError, match="one label only; of off-topic rows, 7 that are longer than 2000 bytes"):
+    with pytest.raises(RunError, match="one label only; of off-topic rows, 7 that are longer than 2000 bytes or"):
         check_examples(Examples(rows, cut=0, left_out=7))
 
 
@@ -301,6 +344,33 @@ def test_the_same_run_is_prepared_again(tmp_path: Path, recipe_file: Path, base:
     recipe, run = load_recipe(str(recipe_file)), RunDir(tmp_path / "run")
     assert prepare_rows(recipe, run, base) == prepare_rows(recipe, run, base)
     assert json.loads((run.path / "leakage.json").read_text("utf-8"))["shared_groups"] == 0
+
+
+def test_a_recipes_shares_count_for_a_topic(
+    monkeypatch: pytest.MonkeyPatch, recipe_file: Path, corpus: Corpus, topic: Path
+) -> None:
+    """A share that is not stated is the mixture's own."""
+    monkeypatch.setattr("train.run.DATA", topic.parent)
+    monkeypatch.setattr("train.run.DEFAULT_MIXTURE", MIXTURE)
+    data = DataRecipe(topic=topic.name, topic_words="bees", validation_share=0.4)
+    recipe = replace(load_recipe(str(recipe_file)), data=data)
+    mixture = replace(MIXTURE, validation_share=0.4)
+    composed = generate(corpus, DEFAULT_LABELS, recipe.training.seed, mixture)
+    assert split_data(recipe)[1] == clean(composed)[0]
+
+
+def test_a_runs_rows_never_replace_the_recipes_own(tmp_path: Path, recipe_file: Path, base: Base) -> None:
+    """They may be the only copy."""
+    run = RunDir(tmp_path / "run")
+    own = run.rows(Side.TRAIN)
+    own.parent.mkdir(parents=True)
+    (tmp_path / "rows.jsonl").rename(own)
+    text = recipe_file.read_text("utf-8").replace("rows.jsonl", "run/data/train.jsonl")
+    recipe_file.write_text(text, "utf-8")
+    before = own.read_bytes()
+    with pytest.raises(RunError, match="is a file of the recipe's own data"):
+        prepare_rows(load_recipe(str(recipe_file)), run, base)
+    assert own.read_bytes() == before
 
 
 def test_rows_of_any_two_labels_train_without_code(tmp_path: Path, recipe_file: Path, base: Base) -> None:
