@@ -95,7 +95,9 @@ def _made_of(recipe: Recipe, run: RunDir, base: Base) -> dict[str, str]:
     if recipe.base.vocabulary is not None:
         files["keep_list"] = [recipe.file(recipe.base.vocabulary)]
     if recipe.lora.start is not None:
-        files["adapter_to_start_from"] = [recipe.file(recipe.lora.start) / SAFETENSORS_WEIGHTS_NAME]
+        start = recipe.file(recipe.lora.start)
+        kept_before = [path for path in [start / VOCABULARY_FILE] if path.is_file()]
+        files["adapter_to_start_from"] = [start / SAFETENSORS_WEIGHTS_NAME, *kept_before]
     return made_of | {name: _hash_of(name, paths) if paths else base.folder for name, paths in files.items()}
 
 

@@ -16,8 +16,8 @@ from train.recipe import load_recipe
 from train.run import split_data
 
 MOST_READ_OTHERWISE: Final = 0.2
-"""Tokens that the rows had once when the list was chosen are left out, and the corpus has grown since, most of all in
-other languages than English: these rows have a rare word in smaller pieces."""
+"""Tokens that the rows have once or twice are left out, most of all of other languages than English: these rows have a
+rare word in smaller pieces."""
 
 
 @pytest.mark.slow

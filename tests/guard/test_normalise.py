@@ -139,6 +139,12 @@ def test_a_character_without_a_meaning_is_shown(unknown: str) -> None:
     assert normalise(f"Spock {unknown} Kirk{unknown * 3}") == "Spock \ufffd Kirk\ufffd"
 
 
+def test_a_picture_that_is_too_new_is_passed_over() -> None:
+    """Whether Python's tables have it or not, a prompt with it is no riddle: nobody writes letters with them."""
+    assert normalise("love picard \U0001faee").startswith("love picard")
+    assert "\ufffd" not in normalise("love picard \U0001faee")
+
+
 @given(st.text("=<[|\u0300\u0378\ue000\ufffd\ufe01\U000e0150\U000e012d\U000e0101\u200b ", max_size=40))
 def test_what_is_shown_stays(text: str) -> None:
     """Read twice, it is the same."""

@@ -10,6 +10,7 @@ import pytest
 
 from guard.labels import DEFAULT_LABELS
 from startrek_guard.evaluation import _hard_set, _of_the_served_file, _rows_of, evaluate_guard, own_run, run_of
+from startrek_guard.guards import DEFAULT_GUARD, build, open_adapter
 from tests.train.reported import adapter_in, evaluation
 from train.errors import DataError, RunError
 from train.generate import Side
@@ -50,14 +51,12 @@ def test_an_adapters_run_is_the_one_it_lies_in(tmp_path: Path) -> None:
     assert run_of(adapter, tmp_path / "other").path == tmp_path / "other"
 
 
-def test_a_report_names_the_file_that_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_a_report_names_the_file_that_is_served() -> None:
     """The measured file did not have its accuracy in it yet."""
-    served = tmp_path / "guard.gguf"
-    served.write_bytes(b"with its accuracy")
-    monkeypatch.setattr("startrek_guard.evaluation.open_adapter", Path)
-    monkeypatch.setattr("startrek_guard.evaluation.build", lambda *_: served)
-    (named,) = _of_the_served_file("adapter", [evaluation()])
-    assert named.subject.scored_by == f"guard.gguf, SHA-256 {hashlib.sha256(b'with its accuracy').hexdigest()[:16]}"
+    (named,) = _of_the_served_file(DEFAULT_GUARD, [evaluation()])
+    served = build(open_adapter(DEFAULT_GUARD), "Q4_0", None)
+    assert named.subject.scored_by == f"{served.name}, SHA-256 {hashlib.sha256(served.read_bytes()).hexdigest()[:16]}"
     assert named.overall == evaluation().overall
 
 
