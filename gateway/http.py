@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import anyio
@@ -24,7 +25,7 @@ class Client:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._complete = anyio.Event()
+        self._complete = asyncio.Event()
 
     async def stream(self, max_bytes: int | None) -> AsyncIterator[bytes]:
         """The body as it comes.
@@ -71,24 +72,21 @@ async def while_connected(client: Client, work: Callable[[], Awaitable[None]]) -
         Exception: whatever ``work`` raised.
     """
     finished = False
-    failure: Exception | None = None
-    async with anyio.create_task_group() as group:
-
-        async def watch() -> None:
-            await client.gone()
-            group.cancel_scope.cancel()
-
-        group.start_soon(watch)
+    # Not a task group, which takes four times as long; nor the task's own cancel(), which no shield holds off.
+    with anyio.CancelScope() as scope:
+        watcher = asyncio.create_task(_cancel_when_gone(client, scope))
         try:
             await work()
             finished = True
-        except Exception as error:  # noqa: BLE001 -- raised below, outside of the group that would wrap it
-            failure = error
-        group.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+        finally:
+            watcher.cancel()
     if not finished:
         raise ClientGoneError
+
+
+async def _cancel_when_gone(client: Client, scope: anyio.CancelScope) -> None:
+    await client.gone()
+    scope.cancel()
 
 
 async def send_answer(send: Send, answer: Answer, headers: list[tuple[bytes, bytes]], *, head_only: bool) -> None:

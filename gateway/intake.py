@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, TypeAlias
 
 import zstandard
@@ -237,7 +238,7 @@ def _nul_place(value: object, rules: KeyRules) -> str | None:
 
 def _check_keys(value: JsonObject, rules: KeyRules) -> None:
     """Refuse keys that Go would take for a known one, or for each other."""
-    folded = {key.casefold(): key for key in rules.known}
+    folded = _folded(rules.known)
     stack: list[object] = [value]
     while stack:
         item = stack.pop()
@@ -246,6 +247,11 @@ def _check_keys(value: JsonObject, rules: KeyRules) -> None:
         elif isinstance(item, dict):
             _check_level(item, folded)
             stack.extend(inner for key, inner in item.items() if key not in rules.free)
+
+
+@cache
+def _folded(keys: frozenset[str]) -> Mapping[str, str]:
+    return {key.casefold(): key for key in keys}
 
 
 def _check_level(item: JsonObject, folded: Mapping[str, str]) -> None:
