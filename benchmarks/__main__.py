@@ -10,7 +10,7 @@ import typer
 from benchmarks.context import Context
 from benchmarks.results import keep, render
 
-BENCHMARKS: Final = ("engine", "depth", "peers", "lengths", "gateway", "load", "soak")
+BENCHMARKS: Final = ("engine", "tuning", "depth", "peers", "lengths", "gateway", "load", "soak")
 """In the order of the page; each is a module with ``measure(Context) -> Section``."""
 
 

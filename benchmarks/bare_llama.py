@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from guard.engines.probes import CONTEXT_TOKENS
@@ -27,9 +28,10 @@ class BareLlama:
     Args:
         path: of the GGUF.
         threads: that compute.
+        changes: fields of ``llama_context_params`` that are to be other than the engine's.
     """
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, changes: Mapping[str, int] = MappingProxyType({})) -> None:
         import llama_cpp  # noqa: PLC0415 - whoever loads it first decides how its threads wait
 
         self._library: Any = llama_cpp
@@ -39,8 +41,8 @@ class BareLlama:
         if not self._model:
             raise RuntimeError(f"llama.cpp can't load {path}")
         self._vocabulary = llama_cpp.llama_model_get_vocab(self._model)
-        self._lone = self._new_context(1, threads)
-        self._shared = self._new_context(BATCH_PROMPTS, threads)
+        self._lone = self._new_context(1, threads, changes)
+        self._shared = self._new_context(BATCH_PROMPTS, threads, changes)
 
     def lone(self, prompt: str) -> Callable[[], None]:
         """What decodes one prompt, its tokens prepared."""
@@ -99,7 +101,7 @@ class BareLlama:
         # Waits for the logits, as whoever wants to read them has to.
         library.llama_get_logits_ith(context, -1)
 
-    def _new_context(self, sequences: int, threads: int) -> Any:  # noqa: ANN401 - an untyped C structure
+    def _new_context(self, sequences: int, threads: int, changes: Mapping[str, int]) -> Any:  # noqa: ANN401 - an untyped C structure
         parameters = self._library.llama_context_default_params()
         parameters.n_ctx = parameters.n_batch = CONTEXT_TOKENS
         parameters.n_ubatch = _STEP_TOKENS
@@ -109,6 +111,8 @@ class BareLlama:
         parameters.kv_unified = True
         parameters.swa_full = True
         parameters.no_perf = True
+        for name, value in changes.items():
+            setattr(parameters, name, value)
         context = self._library.llama_init_from_model(self._model, parameters)
         if not context:
             raise RuntimeError("llama.cpp made no context")

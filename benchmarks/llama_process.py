@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -56,19 +56,27 @@ class LlamaProcess:
         """The engine's logits of rendered prompts."""
         return [LabelLogits(*pair) for pair in self._ask("score", [prompts])["logits"]]
 
-    def bare(self, path: Path, batches: Sequence[Sequence[str]]) -> Measured:
-        """Batches of rendered prompts, decoded by llama.cpp with this GGUF; each batch is a unit."""
-        return Measured(**self._ask("bare", batches, str(path))["measured"])
+    def bare(self, path: Path, batches: Sequence[Sequence[str]], changes: Mapping[str, int] | None = None) -> Measured:
+        """Batches of rendered prompts, decoded by llama.cpp with this GGUF; each batch is a unit.
+
+        Args:
+            path: of the GGUF.
+            batches: of prompts.
+            changes: see :class:`benchmarks.bare_llama.BareLlama`.
+        """
+        return Measured(**self._ask("bare", batches, str(path), changes or {})["measured"])
 
     @property
     def resident_mib(self) -> float:
         """Memory of the process."""
         return resident_mib(self._process.pid)
 
-    def _ask(self, way: str, batches: Sequence[Sequence[str]], path: str = "") -> dict[str, Any]:
+    def _ask(
+        self, way: str, batches: Sequence[Sequence[str]], path: str = "", changes: Mapping[str, int] | None = None
+    ) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"way": way, "path": path, "batches": batches}) + "\n")
+        self._process.stdin.write(json.dumps({"way": way, "path": path, "changes": changes, "batches": batches}) + "\n")
         self._process.stdin.flush()
         if not (line := self._process.stdout.readline()):
             raise RuntimeError("the process of llama.cpp ended; its last words are above")
@@ -94,7 +102,7 @@ class _Server:
     def __init__(self, guard: Path) -> None:
         self._engine = _LentEngine(guard)
         self._engine.start_sync()
-        self._bare: dict[str, BareLlama] = {}
+        self._bare: dict[tuple[str, frozenset[tuple[str, int]]], BareLlama] = {}
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """The answer to one request."""
@@ -103,12 +111,13 @@ class _Server:
             return {"logits": [[pair.off_topic, pair.on_topic] for pair in self._engine.score_sync(batches[0])]}
         if request["way"] == "engine":
             return _told(measured([partial(self._engine.score_sync, batch) for batch in batches]))
-        return _told(self._engine.run(partial(self._measure_bare, request["path"], batches)))
+        return _told(self._engine.run(partial(self._measure_bare, request["path"], request["changes"], batches)))
 
-    def _measure_bare(self, path: str, batches: Sequence[Sequence[str]]) -> Measured:
-        if path not in self._bare:
-            self._bare[path] = BareLlama(Path(path), usable_cores())
-        bare = self._bare[path]
+    def _measure_bare(self, path: str, changes: dict[str, int], batches: Sequence[Sequence[str]]) -> Measured:
+        key = (path, frozenset(changes.items()))
+        if key not in self._bare:
+            self._bare[key] = BareLlama(Path(path), usable_cores(), changes)
+        bare = self._bare[key]
         return measured([bare.lone(batch[0]) if len(batch) == 1 else bare.together(batch) for batch in batches])
 
 
