@@ -51,7 +51,8 @@ class Channel(StrEnum):
     SUFFIX = "suffix"
     """Text after the place to fill in, and further text around it."""
     CONTEXT = "context"
-    """What the upstream itself puts before the model: token ids of an earlier answer, stored turns, web searches."""
+    """What the upstream itself puts before the model, or leaves out: token ids of an earlier answer, stored turns, web
+    searches; a context that the client makes too small for what was judged."""
     RAW = "raw"
     """A prompt that brings its own control tokens."""
     IMAGES = "images"

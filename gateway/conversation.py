@@ -28,11 +28,20 @@ class Message:
         speaker: who says it.
         parts: its texts in order; routes differ in how they join them.
         position: its index in the list of the body, so that it can be dropped; None where it can't.
+        beside: texts of it that some upstreams show to their model as well, and others leave out.
+        unread: texts of it that no upstream that we know shows.
     """
 
     speaker: Speaker
     parts: tuple[str, ...]
     position: int | None = None
+    beside: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All of it."""
+        return (*self.parts, *self.beside, *self.unread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +133,24 @@ def joined_forms(messages: Sequence[Message]) -> tuple[str, ...]:
     """Every text that an upstream could make of ``messages``, without repeats.
 
     Routes join parts without a separator, with a line break, or with an empty line (which the guard reads like one
-    line break); ``["how to boil an e", "gg"]`` must be seen as both.
+    line break); ``["how to boil an e", "gg"]`` must be seen as both. What an upstream leaves out is read with the rest
+    and without it: else it would hide from us what the model is asked.
     """
-    parts = [part for message in messages for part in message.parts]
-    within = ["".join(message.parts) for message in messages]
-    return tuple(dict.fromkeys(("\n".join(within), "\n".join(parts), "".join(parts))))
+    views = [[message.parts for message in messages]]
+    if any(message.beside for message in messages):
+        views.append([(*message.parts, *message.beside) for message in messages])
+    if any(message.unread for message in messages):
+        views.append([message.texts for message in messages])
+    return tuple(dict.fromkeys(form for view in views for form in _joins(view)))
+
+
+def separate_forms(messages: Sequence[Message]) -> tuple[str, ...]:
+    """The same of all messages together, and of each: some templates show the last of several system messages only."""
+    alone = [form for message in messages for form in joined_forms([message])]
+    return tuple(dict.fromkeys((*joined_forms(messages), *alone)))
+
+
+def _joins(texts: Sequence[Sequence[str]]) -> tuple[str, str, str]:
+    """By message and part."""
+    parts = [part for message in texts for part in message]
+    return "\n".join("".join(message) for message in texts), "\n".join(parts), "".join(parts)

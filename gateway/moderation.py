@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, TypeVar
 
 import structlog
@@ -63,9 +65,9 @@ class Outcome:
     question: str | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Run:
-    """Neighbouring messages of one side.
+    """Neighbouring messages of one side; what is made of them is looked at several times.
 
     Attributes:
         role: user for users and tools alike.
@@ -77,17 +79,29 @@ class _Run:
     messages: tuple[Message, ...]
     judged: bool
 
-    @property
+    @cached_property
     def turn(self) -> Turn:
         """As context of what comes later."""
-        return Turn(self.role, "\n".join("".join(message.parts) for message in self.messages))
+        # What a client put beside the parts need not be what the model read.
+        return Turn(self.role, "\n".join("".join(message.parts or message.texts) for message in self.messages))
 
-    @property
+    @cached_property
     def forms(self) -> tuple[str, ...]:
         """The texts to judge."""
         if not self.judged:
             return ()
-        return _with_pieces(joined_forms(self.messages))
+        groups: list[Sequence[Message]] = [self.messages]
+        speakers = dict.fromkeys(message.speaker for message in self.messages)
+        if len(speakers) > 1:
+            # Templates without tools show none of their results.
+            groups += [[message for message in self.messages if message.speaker is speaker] for speaker in speakers]
+        return _with_pieces(form for group in groups for form in joined_forms(group))
+
+    @cached_property
+    def key(self) -> str:
+        """What an answer to it answers: every text of it, by place."""
+        texts = [[message.speaker, message.parts, message.beside, message.unread] for message in self.messages]
+        return json.dumps(texts) if any(message.texts for message in self.messages) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +217,11 @@ class Moderator:
         self._check_length(conversation)
         exchanges = _exchanges(conversation.messages, self._settings, self._answers)
         extra = self._channel_texts(conversation, exchanges)
+        if self._settings.fail_open and exchanges:
+            # Whoever can bring about a failure by other texts must not get a refusal forgotten by it.
+            verdicts = await self._judge_last(exchanges)
+            if any(verdict.blocked for verdict in verdicts):
+                return self._outcome(verdicts, frozenset())
         self._check_bounds([*extra, *(text for exchange in exchanges for text in exchange.texts(()))])
         verdicts = await self._judge.verdicts(extra)
         if any(verdict.blocked for verdict in verdicts):
@@ -223,8 +242,10 @@ class Moderator:
         last = exchanges[-1].runs[-1]
         # With a prefill, a schema or a bias on single tokens the words are the client's.
         forced = any(use.channel in {Channel.FORMAT, Channel.GRAMMAR, Channel.PREFILL} for use in conversation.channels)
-        forced = forced or last.role is Role.ASSISTANT or bool(conversation.body.get("logit_bias"))
-        return None if forced or outcome.score is None else last.turn.text or None
+        forced = forced or bool(conversation.body.get("logit_bias"))
+        if forced or last.role is Role.ASSISTANT or outcome.score is None:
+            return None
+        return last.key or None
 
     def _outcome(self, verdicts: Sequence[Verdict], dropped: frozenset[int]) -> Outcome:
         edit = dataclasses.replace(self._own_system(), drop=dropped)
@@ -281,6 +302,12 @@ class Moderator:
                 f"{len(texts)} texts to judge, this gateway judges {self._settings.max_judged_texts} at the most"
             )
 
+    async def _judge_last(self, exchanges: Sequence[_Exchange]) -> list[Verdict]:
+        """The verdicts on what the user says last, as if all that stands before it were kept."""
+        texts = exchanges[-1].texts(_after((), [run for exchange in exchanges[:-1] for run in exchange.runs]))
+        self._check_bounds(texts)
+        return await self._judge.verdicts(texts)
+
     async def _judge_exchanges(self, exchanges: Sequence[_Exchange]) -> tuple[list[Verdict], frozenset[int]]:
         """The deciding verdicts, and the positions of the messages to leave out.
 
@@ -290,8 +317,7 @@ class Moderator:
         if not exchanges:
             return [], frozenset()
         if self._settings.history is History.IGNORE:
-            context = _after((), [run for exchange in exchanges[:-1] for run in exchange.runs])
-            return await self._judge.verdicts(exchanges[-1].texts(context)), frozenset()
+            return await self._judge_last(exchanges), frozenset()
         kept: list[_Exchange] = []
         dropped: frozenset[int] = frozenset()
         rest = list(exchanges)
@@ -355,13 +381,13 @@ def _runs(messages: Sequence[Message], settings: Settings, answers: AnswerMemory
     for index, group in enumerate(groups):
         if _role(group[0]) is Role.USER:
             run = _Run(Role.USER, tuple(_readable(message, settings) for message in group), judged=True)
-            question = run.turn.text
+            question = run.key
             yield run
             continue
         last = index == len(groups) - 1
         judged = settings.channels[Channel.PREFILL if last else Channel.ASSISTANT] is Policy.JUDGE
         if judged and not last and len(group) == 1:
-            judged = not answers.knows(question, group[0].parts)
+            judged = not answers.knows(question, group[0].texts)
         yield _Run(Role.ASSISTANT, tuple(group), judged)
 
 

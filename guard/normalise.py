@@ -46,6 +46,9 @@ _SPACED_LETTERS: Final = re.compile(r"(?<![^\W_])(?:[^\W\d_]([ .\-_*|/\ufffd]))(
 _SELECTORS: Final = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]+")
 """Variation selectors: one chooses the look of the character before it, a run of them spells bytes."""
 
+_CONCEALING: Final = re.compile("[\U000e0020-\U000e007f\U000e0100-\U000e01ef\ufe00-\ufe0f]+")
+"""Tag characters and variation selectors."""
+
 _PICTURES: Final = range(0x1F300, 0x1FB00)
 """Unicode's blocks of emoji."""
 
@@ -75,13 +78,22 @@ _LEAST_SELECTORS: Final = 3
 """In a row that spell bytes; no script and no emoji has more than one."""
 
 
+def without_concealed(text: str) -> str:
+    """The text without characters that hide others from the eye: a model may not know what they spell.
+
+    :func:`normalise` shows what they spell, since a model may; read with the rest, it could make an innocent whole of
+    what is none without it.
+    """
+    return text if text.isascii() else _CONCEALING.sub("", text)
+
+
 def normalise(text: str) -> str:
     """The text as the guard reads it: disguises undone, white space collapsed, no control token possible.
 
     Raises:
         ValueError: if ``text`` has a lone surrogate, which is no Unicode text.
     """
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise ValueError("the text has a lone surrogate, wanted well-formed Unicode")
     for _ in range(MAX_DECODING_ROUNDS):
         text = _fold(text)

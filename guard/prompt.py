@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from guard.normalise import normalise
+from guard.normalise import normalise, without_concealed
 from guard.windows import clip_utf8, split_windows
 
 PROMPT_VERSION: Final = 1
@@ -83,8 +83,15 @@ def prompt_texts(turns: Sequence[Turn]) -> list[list[str]]:
 
 
 def render_prompts(turns: Sequence[Turn], template: PromptTemplate) -> list[str]:
-    """The rendered prompts that judge the last turn; see :func:`prompt_texts`."""
-    return [template.render(texts) for texts in prompt_texts(turns)]
+    """The rendered prompts that judge the last turn; see :func:`prompt_texts`.
+
+    A last turn in which characters conceal others is read without them, too, unless nothing is left of it then.
+    """
+    prompts = [template.render(texts) for texts in prompt_texts(turns)]
+    open_text = without_concealed(turns[-1].text)
+    if open_text != turns[-1].text and open_text.strip():
+        prompts += [template.render(texts) for texts in prompt_texts([*turns[:-1], Turn(Role.USER, open_text)])]
+    return list(dict.fromkeys(prompts))
 
 
 def _context(earlier: Sequence[Turn]) -> list[str]:

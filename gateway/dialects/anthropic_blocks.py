@@ -9,7 +9,7 @@ from typing import Final
 from gateway.channels import Channel
 from gateway.content import all_text, string
 from gateway.conversation import ChannelUse
-from gateway.dialects.openai_content import check_enclosed, told_beside
+from gateway.dialects.openai_content import Content, check_enclosed, told_beside
 from gateway.errors import BadRequestError
 from gateway.intake import JsonObject
 
@@ -20,13 +20,27 @@ class BlockTexts:
 
     Attributes:
         own: the texts of the message's own role, in order.
-        results: the texts of each tool result in it; upstreams make messages of their own of these.
+        beside: what is no text block: upstreams put it elsewhere, or leave it out.
+        unread: what none of them looks at.
+        results: what each tool result in it says; upstreams make messages of their own of these.
         uses: what can't be read.
     """
 
     own: list[str] = field(default_factory=list)
-    results: list[tuple[str, ...]] = field(default_factory=list)
+    beside: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    results: list[Content] = field(default_factory=list)
     uses: list[ChannelUse] = field(default_factory=list)
+
+    @property
+    def content(self) -> Content:
+        """What the message says itself."""
+        return Content(tuple(self.own), (), tuple(self.beside), tuple(self.unread))
+
+    def add_beside(self, other: Content) -> None:
+        """Add what stands beside the texts."""
+        self.beside += [*other.texts, *other.beside]
+        self.unread += other.unread
 
 
 def read_content(value: object, where: str) -> BlockTexts:
@@ -69,8 +83,8 @@ def check_is_read(value: object, where: str) -> None:
         raise BadRequestError(f"{where} has nothing to read, wanted text, an image, or the use or result of a tool")
 
 
-def text_blocks(value: object, where: str) -> tuple[str, ...]:
-    """The texts of content that may have no other blocks than those of type ``text``.
+def text_blocks(value: object, where: str) -> Content:
+    """What a content says that may have no other blocks than texts.
 
     Raises:
         BadRequestError: if there is something else.
@@ -78,7 +92,7 @@ def text_blocks(value: object, where: str) -> tuple[str, ...]:
     found = read_content(value, where)
     if found.results or found.uses:
         raise BadRequestError(f"{where} has the wrong type, wanted a string or text blocks")
-    return tuple(found.own)
+    return found.content
 
 
 def _is_read(block: JsonObject) -> bool:
@@ -100,25 +114,26 @@ def _blocks(value: object, where: str) -> Iterable[tuple[JsonObject, str]]:
 
 def _text(block: JsonObject, where: str, found: BlockTexts) -> None:
     text = string(block, "text", f"{where}.text")
+    found.own += [text] if text else []
     # What a citation quotes is written by the client too.
-    found.own += [part for part in (text, *all_text(block.get("citations"))) if part]
+    found.beside += all_text(block.get("citations"))
 
 
 def _thinking(block: JsonObject, where: str, found: BlockTexts) -> None:
     if text := string(block, "thinking", f"{where}.thinking"):
-        found.own.append(text)
+        found.beside.append(text)
 
 
 def _tool_use(block: JsonObject, where: str, found: BlockTexts) -> None:
     name = string(block, "name", f"{where}.name")
-    beside = told_beside(block, {"name", "input", *_SILENT}, where)
-    found.own += [part for part in (name, *all_text(block.get("input")), *beside) if part]
+    found.beside += [part for part in (name, *all_text(block.get("input"))) if part]
+    found.add_beside(told_beside(block, {"name", "input", *_SILENT}, where))
 
 
 def _tool_result(block: JsonObject, where: str, found: BlockTexts) -> None:
     inner = read_content(block.get("content"), f"{where}.content")
     beside = told_beside(block, {"content", *_SILENT}, where)
-    found.results += [(*inner.own, *beside), *inner.results]
+    found.results += [inner.content.with_more(beside), *inner.results]
     found.uses += inner.uses
 
 
@@ -126,19 +141,19 @@ def _search_result(block: JsonObject, where: str, found: BlockTexts) -> None:
     """What a search found, at any depth: titles and addresses are text to a model as well."""
     result = all_text({key: value for key, value in block.items() if key not in {*_SILENT, "tool_use_id"}})
     ids = told_beside({"tool_use_id": block.get("tool_use_id")}, (), where)
-    found.results.append((*result, *ids))
+    found.results.append(Content(result).with_more(ids))
 
 
 def _document(block: JsonObject, where: str, found: BlockTexts) -> None:
     """Plain text can be read; a file, an address or an id of one can't."""
-    found.own += [text for key in ("title", "context") if (text := string(block, key, f"{where}.{key}"))]
+    found.beside += [text for key in ("title", "context") if (text := string(block, key, f"{where}.{key}"))]
     source = block.get("source")
     kind = source.get("type") if isinstance(source, dict) else None
     if isinstance(source, dict) and kind == "text":
-        found.own += [string(source, "data", f"{where}.source.data")]
+        found.beside += [text] if (text := string(source, "data", f"{where}.source.data")) else []
     elif isinstance(source, dict) and kind == "content":
         inner = read_content(source.get("content"), f"{where}.source.content")
-        found.own += [*inner.own, *(text for texts in inner.results for text in texts)]
+        found.add_beside(inner.content.with_more(*inner.results))
         found.uses += inner.uses
     else:
         found.uses.append(ChannelUse(Channel.IMAGES, where))

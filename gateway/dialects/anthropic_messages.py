@@ -7,12 +7,12 @@ from typing import ClassVar, Final
 
 from gateway.channels import Channel
 from gateway.content import FREE_KEYS, array, dropped, flag, objects, string
-from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp, joined_forms
+from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp, separate_forms
 from gateway.dialects.anthropic_blocks import BlockTexts, check_is_read, read_content, text_blocks
 from gateway.dialects.base import Dialect, Flavour
 from gateway.dialects.json_body import JsonBody
 from gateway.dialects.llama_fields import search_use, spelt_use, template_kwargs_use
-from gateway.dialects.openai_content import id_uses, told_beside
+from gateway.dialects.openai_content import Content, call_uses, told_beside
 from gateway.errors import BadRequestError
 from gateway.framing import compact_json, sse_frame
 from gateway.intake import JsonObject, KeyRules
@@ -55,7 +55,7 @@ class AnthropicMessages(JsonBody):
             *(use for texts in read for use in texts.uses),
             *spelt_use(Channel.TOOLS, body.get("tools"), "tools"),
             *search_use(body),
-            *id_uses(body),
+            *call_uses(body),
             *_format_use(schemas),
             *template_kwargs_use(body),
         )
@@ -140,10 +140,10 @@ def _messages(items: list[JsonObject], read: list[BlockTexts]) -> Iterable[Messa
         role = _role(item, index)
         if role == _SYSTEM:
             continue
-        yield from (Message(Speaker.TOOL, result, index) for result in texts.results)
-        own = (*texts.own, *_other_text(item, f"messages[{index}]"))
-        if own or not texts.results:
-            yield Message(_SPEAKERS[role], own, index)
+        yield from (result.message(Speaker.TOOL, index) for result in texts.results)
+        own = texts.content.with_more(_others(item, f"messages[{index}]")).message(_SPEAKERS[role], index)
+        if own.texts or not texts.results:
+            yield own
 
 
 def _role(item: JsonObject, index: int) -> str:
@@ -153,20 +153,18 @@ def _role(item: JsonObject, index: int) -> str:
     return role
 
 
-def _other_text(item: JsonObject, where: str) -> tuple[str, ...]:
+def _others(item: JsonObject, where: str) -> Content:
     """What else is in a message: llama-server hands the whole of it to the template where its content is a string."""
     return told_beside(item, {"role", "content", "cache_control"}, where)
 
 
 def _system_use(body: JsonObject, items: list[JsonObject], read: list[BlockTexts]) -> Iterable[ChannelUse]:
-    parts = text_blocks(body.get(_SYSTEM), _SYSTEM)
-    messages = [Message(Speaker.USER, parts)] if parts else []
+    contents = [text_blocks(body.get(_SYSTEM), _SYSTEM)]
     for index, (item, texts) in enumerate(zip(items, read, strict=True)):
         if item.get("role") == _SYSTEM:
-            results = (text for result in texts.results for text in result)
-            others = _other_text(item, f"messages[{index}]")
-            messages.append(Message(Speaker.USER, (*texts.own, *results, *others)))
-    if forms := tuple(form for form in joined_forms(messages) if form):
+            contents.append(texts.content.with_more(*texts.results, _others(item, f"messages[{index}]")))
+    messages = [message for content in contents if (message := content.message(Speaker.USER)).texts]
+    if forms := tuple(form for form in separate_forms(messages) if form):
         yield ChannelUse(Channel.SYSTEM, _SYSTEM, forms)
 
 

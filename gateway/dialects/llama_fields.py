@@ -9,6 +9,7 @@ from gateway.channels import Channel
 from gateway.content import schema_text, string, text_use
 from gateway.conversation import ChannelUse, Stamp
 from gateway.dialects.forced_text import grammar_text, pattern_texts
+from gateway.dialects.schemas import forced_words, shown_tool_text
 from gateway.errors import BadRequestError
 from gateway.intake import JsonObject
 
@@ -37,15 +38,22 @@ def forced_uses(body: JsonObject) -> Iterable[ChannelUse]:
 
 
 def spelt_use(channel: Channel, schema: object, where: str) -> Iterable[ChannelUse]:
-    """The use of ``channel`` by a schema or by tools: their words, and what their patterns spell.
+    """The use of ``channel`` by a schema or by tools.
+
+    All their words are judged, those by themselves that a model is shown or made to write, and what patterns spell:
+    words that no model sees, such as a schema's comments, would hide the others from us.
 
     Args:
         channel: which.
         schema: any JSON value.
         where: it stands, for error messages.
     """
-    if texts := (*schema_text(schema), *pattern_texts(schema)):
-        yield ChannelUse(channel, where, texts)
+    if schema in (None, "", {}, []):
+        return
+    reaching = shown_tool_text(schema) if channel is Channel.TOOLS else forced_words(schema)
+    texts = dict.fromkeys((*schema_text(schema), *reaching, *pattern_texts(schema)))
+    # Also without a text: numbers in it are forced upon the model, too.
+    yield ChannelUse(channel, where, tuple(texts))
 
 
 def search_use(body: JsonObject) -> Iterable[ChannelUse]:

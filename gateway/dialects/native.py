@@ -12,6 +12,12 @@ from gateway.dialects.llama_fields import spelt_use
 from gateway.errors import BadRequestError
 from gateway.intake import JsonObject
 
+LEAST_CONTEXT_TOKENS: Final = 1024
+"""Of which half may be left: some window of the guard's."""
+
+MOST_KEPT_TOKENS: Final = 8
+"""Ollama's default is 4."""
+
 NATIVE_FREE_KEYS: Final = FREE_KEYS | {"tools"}
 
 NATIVE_KEYS: Final = frozenset(
@@ -39,6 +45,22 @@ def final_fields(stamp: Stamp) -> dict[str, object]:
 def wants_format(body: JsonObject) -> bool:
     """Whether the request asks for JSON, which no refusal in words can be."""
     return body.get("format") not in (None, "", {})
+
+
+def cut_uses(body: JsonObject) -> Iterable[ChannelUse]:
+    """The use of options by which the client chooses what Ollama leaves out of a prompt that does not fit its context.
+
+    It keeps the first ``num_keep`` tokens and the last ones (server/prompt.go, runner); what was judged as one text, or
+    after another, might reach the model as a part of it.
+    """
+    options = body.get("options")
+    if not isinstance(options, dict):
+        return
+    size, kept = options.get("num_ctx"), options.get("num_keep")
+    if isinstance(size, int | float) and 0 < size < LEAST_CONTEXT_TOKENS:
+        yield ChannelUse(Channel.CONTEXT, f"options.num_ctx below {LEAST_CONTEXT_TOKENS}")
+    if isinstance(kept, int | float) and kept > MOST_KEPT_TOKENS:
+        yield ChannelUse(Channel.CONTEXT, f"options.num_keep above {MOST_KEPT_TOKENS}")
 
 
 def format_use(body: JsonObject) -> Iterable[ChannelUse]:

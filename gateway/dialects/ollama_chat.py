@@ -10,11 +10,11 @@ from typing import ClassVar, Final
 
 from gateway.channels import Channel
 from gateway.content import array, dropped, flag, objects, string
-from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp, joined_forms
+from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp, separate_forms
 from gateway.dialects.base import Dialect, Flavour
 from gateway.dialects.json_body import JsonBody
-from gateway.dialects.native import NATIVE_FREE_KEYS, NATIVE_KEYS, final_fields, format_use, wants_format
-from gateway.dialects.openai_content import told_beside
+from gateway.dialects.native import NATIVE_FREE_KEYS, NATIVE_KEYS, cut_uses, final_fields, format_use, wants_format
+from gateway.dialects.openai_content import Content, told_beside
 from gateway.dialects.openai_fields import field_uses
 from gateway.dialects.openai_fields import wants_format as wants_openai_format
 from gateway.errors import BadRequestError
@@ -53,19 +53,20 @@ class OllamaChat(JsonBody):
         items = objects(body, "messages")
         roles = [_role(item, index) for index, item in enumerate(items)]
         messages = tuple(
-            _message(item, role, index)
+            _message(item, _SPEAKERS[role], index)
             for index, (item, role) in enumerate(zip(items, roles, strict=True))
             if role not in _SYSTEM_ROLES
         )
         system = [
-            Message(Speaker.USER, _texts(item, index))
+            _message(item, Speaker.USER, index)
             for index, (item, role) in enumerate(zip(items, roles, strict=True))
             if role in _SYSTEM_ROLES
         ]
         channels = (
-            *([ChannelUse(Channel.SYSTEM, "messages", joined_forms(system))] if system else []),
+            *([ChannelUse(Channel.SYSTEM, "messages", separate_forms(system))] if system else []),
             *_images(items),
             *format_use(body),
+            *(cut_uses(body) if items else ()),
             *field_uses(body, {"messages", "format"}),
         )
         return Conversation(
@@ -110,16 +111,12 @@ def _role(item: JsonObject, index: int) -> str:
     return lowered
 
 
-def _message(item: JsonObject, role: str, index: int) -> Message:
-    return Message(_SPEAKERS[role], _texts(item, index), index)
-
-
-def _texts(item: JsonObject, index: int) -> tuple[str, ...]:
+def _message(item: JsonObject, speaker: Speaker, index: int) -> Message:
     """All that a template may write of a message: also what it thought, the tools it called, names and ids."""
     where = f"messages[{index}]"
-    texts = [string(item, key, f"{where}.{key}") for key in _TEXT_KEYS]
-    beside = told_beside(item, {"role", "images", *_TEXT_KEYS}, where)
-    return tuple(text for text in (*texts, *beside) if text)
+    said, *others = (string(item, key, f"{where}.{key}") for key in _TEXT_KEYS)
+    content = Content((said,) if said else (), beside=tuple(text for text in others if text))
+    return content.with_more(told_beside(item, {"role", "images", *_TEXT_KEYS}, where)).message(speaker, index)
 
 
 def _images(items: list[JsonObject]) -> Iterable[ChannelUse]:

@@ -11,7 +11,7 @@ from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speake
 from gateway.dialects.base import Dialect, Flavour
 from gateway.dialects.control_tokens import turn_pieces
 from gateway.dialects.json_body import JsonBody
-from gateway.dialects.native import NATIVE_FREE_KEYS, NATIVE_KEYS, final_fields, format_use, wants_format
+from gateway.dialects.native import NATIVE_FREE_KEYS, NATIVE_KEYS, cut_uses, final_fields, format_use, wants_format
 from gateway.framing import compact_json, ndjson_line
 from gateway.intake import JsonObject, KeyRules
 from gateway.styles import JSON_UTF8, NDJSON
@@ -75,6 +75,8 @@ def _channels(body: JsonObject, prompt: str) -> Iterable[ChannelUse]:
     if flag(body, "raw", default=False):
         yield ChannelUse(Channel.RAW, "raw", turn_pieces(prompt))
     yield from format_use(body)
+    if prompt:
+        yield from cut_uses(body)
     yield from opaque_use(Channel.DEBUG_RENDER, body, "_debug_render_only")
 
 

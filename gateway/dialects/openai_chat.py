@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from gateway.channels import Channel
 from gateway.content import array, dropped, flag, objects, string
-from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp, joined_forms
+from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp, separate_forms
 from gateway.dialects.base import Dialect, Flavour
 from gateway.dialects.json_body import JsonBody
 from gateway.dialects.llama_fields import timings
@@ -49,7 +49,7 @@ class _Read:
 
     @property
     def message(self) -> Message:
-        return Message(self.speaker or Speaker.USER, self.content.texts, self.position)
+        return self.content.message(self.speaker or Speaker.USER, self.position)
 
 
 class OpenAiChat(JsonBody):
@@ -73,7 +73,7 @@ class OpenAiChat(JsonBody):
         read = [_read(item, index) for index, item in enumerate(objects(body, "messages"))]
         system = [item.message for item in read if item.speaker is None]
         channels = (
-            *([ChannelUse(Channel.SYSTEM, "messages", joined_forms(system))] if system else []),
+            *([ChannelUse(Channel.SYSTEM, "messages", separate_forms(system))] if system else []),
             *(use for item in read for use in item.content.media),
             *field_uses(body, {"messages"}),
         )
@@ -148,5 +148,5 @@ def _read(item: JsonObject, index: int) -> _Read:
         # Ollama makes a message of each part, so its neighbours would be one turn to the model, and two to us.
         raise BadRequestError(f"{where}.content is empty, wanted a string or at least one part")
     content = read_content(item, "content", where)
-    texts = (*content.texts, *told_beside(item, {"role", "content"}, where))
-    return _Read(_speaker(item, index), Content(texts, content.media), index)
+    beside = told_beside(item, {"role", "content"}, where)
+    return _Read(_speaker(item, index), content.with_more(beside), index)

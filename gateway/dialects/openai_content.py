@@ -10,8 +10,8 @@ from typing import Final
 
 from gateway.channels import Channel
 from gateway.content import all_text, objects, string
-from gateway.conversation import ChannelUse
-from gateway.dialects.made_ids import is_made_id, texts_of_ids
+from gateway.conversation import ChannelUse, Message, Speaker
+from gateway.dialects.made_ids import are_codes, is_made_id, texts_of_ids
 from gateway.errors import BadRequestError
 from gateway.intake import JsonObject, strings
 
@@ -74,6 +74,13 @@ _WORDS: Final = CONTENT_KEYS | frozenset(
 )
 """Names and values of the API itself, which say nothing about a topic."""
 
+_SHOWN_KEYS: Final = frozenset(
+    {"name", "thinking", "reasoning", "reasoning_content", "content", "text", "summary", "encrypted_content"}
+    | {"tool_calls", "function_call", "function", "custom", "arguments", "input", "output", "tool_name"}
+    | {"id", "call_id", "tool_call_id", "tool_use_id"}
+)
+"""Keys of messages and calls whose texts a template of either upstream's may write into the prompt."""
+
 _ID_KEYS: Final = frozenset({"id", "call_id", "tool_call_id", "tool_use_id"})
 """Some templates write the ids of calls into the prompt, so one that a client made up itself is read as text."""
 
@@ -88,10 +95,28 @@ class Content:
     Attributes:
         texts: in order, without empty ones.
         media: the places in it that can't be read.
+        beside: what some upstreams show with it (see :class:`gateway.conversation.Message`).
+        unread: what none does.
     """
 
     texts: tuple[str, ...] = ()
     media: tuple[ChannelUse, ...] = ()
+    beside: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+
+    def with_more(self, *others: Content) -> Content:
+        """All of it and of others, in order."""
+        every = (self, *others)
+        return Content(
+            tuple(text for content in every for text in content.texts),
+            tuple(use for content in every for use in content.media),
+            tuple(text for content in every for text in content.beside),
+            tuple(text for content in every for text in content.unread),
+        )
+
+    def message(self, speaker: Speaker, position: int | None = None) -> Message:
+        """It as a message."""
+        return Message(speaker, self.texts, position, self.beside, self.unread)
 
 
 def read_content(item: JsonObject, key: str, where: str) -> Content:
@@ -104,11 +129,7 @@ def read_content(item: JsonObject, key: str, where: str) -> Content:
         text = string(item, key, f"{where}.{key}")
         return Content((text,) if text else ())
     parts = objects(item, key, f"{where}.{key}")
-    read = [_part(part, f"{where}.{key}[{index}]") for index, part in enumerate(parts)]
-    return Content(
-        tuple(text for part in read for text in part.texts),
-        tuple(use for part in read for use in part.media),
-    )
+    return Content().with_more(*(_part(part, f"{where}.{key}[{index}]") for index, part in enumerate(parts)))
 
 
 def _part(part: JsonObject, where: str) -> Content:
@@ -117,8 +138,8 @@ def _part(part: JsonObject, where: str) -> Content:
         key = _TEXT_PARTS[kind]
         text = string(part, key, f"{where}.{key}")
         # The logarithms of an answer that comes back repeat its text in tokens.
-        texts = (text, *told_beside(part, {"type", "logprobs", key}, where))
-        return Content(tuple(text for text in texts if text))
+        beside = told_beside(part, {"type", "logprobs", key}, where)
+        return Content((text,) if text else ()).with_more(beside)
     if kind in _MEDIA_PARTS:
         check_enclosed(part, where)
         return Content(media=(ChannelUse(_MEDIA_PARTS[kind], where),))
@@ -149,41 +170,54 @@ def told(value: object, key: str = "") -> Iterator[str]:
     Raises:
         BadRequestError: if the arguments of a call are JSON that can't be read in exactly one way.
     """
+    return (text for text, _ in _told(value, key, shown=True))
+
+
+def _told(value: object, key: str, *, shown: bool) -> Iterator[tuple[str, bool]]:
+    """Each text, and whether it stands below keys that templates know only."""
     if isinstance(value, str):
-        yield from _told_string(value, key)
+        yield from ((text, shown) for text in _told_string(value, key))
     elif isinstance(value, dict) and key == "arguments":
         # Its names and ids are the caller's own.
-        yield from all_text(value)
+        yield from ((text, shown) for text in all_text(value))
     elif isinstance(value, dict):
         for name, inner in value.items():
-            yield from (name,) if name.strip() and name not in _WORDS else ()
-            yield from told(inner, name)
+            is_shown = shown and name in _SHOWN_KEYS
+            yield from ((name, is_shown),) if name.strip() and name not in _WORDS else ()
+            yield from _told(inner, name, shown=is_shown)
     elif isinstance(value, list):
         for inner in value:
-            yield from told(inner, key)
+            yield from _told(inner, key, shown=shown)
 
 
-def told_beside(item: JsonObject, read: Iterable[str], where: str) -> tuple[str, ...]:
-    """All that ``told`` finds in an item beside the keys in ``read``, as one text.
+def told_beside(item: JsonObject, read: Iterable[str], where: str) -> Content:
+    """All that ``told`` finds in an item beside the keys in ``read``: what templates may show, and what none knows.
 
     Raises:
         BadRequestError: if its calls are no array.
     """
-    unread = {key: value for key, value in item.items() if key not in set(read)}
-    if not isinstance(unread.get("tool_calls", []), list | None):
+    others = {key: value for key, value in item.items() if key not in set(read)}
+    if not isinstance(others.get("tool_calls", []), list | None):
         raise BadRequestError(f"{where}.tool_calls has the wrong type, wanted an array")
-    text = "\n".join(told(unread))
-    return (text,) if text else ()
+    found = list(_told(others, "", shown=True)) if others else []
+    shown = "\n".join(text for text, is_shown in found if is_shown)
+    unread = "\n".join(text for text, is_shown in found if not is_shown)
+    return Content(beside=(shown,) if shown else (), unread=(unread,) if unread else ())
 
 
-def id_uses(body: JsonObject) -> Iterable[ChannelUse]:
-    """What the ids of calls say together, if each by itself says nothing and so is told by nothing else."""
-    if texts := texts_of_ids(_made_ids(body)):
+def call_uses(body: JsonObject) -> Iterable[ChannelUse]:
+    """What calls say together by their ids and numbers, if each says nothing and so is told by nothing else."""
+    ids, numbers = _ids_and_numbers(body)
+    if texts := texts_of_ids(ids):
         yield ChannelUse(Channel.ASSISTANT, "the ids of calls", texts)
+    if are_codes(numbers):
+        yield ChannelUse(Channel.ASSISTANT, "the numbers of calls", (" ".join(map(str, numbers)),))
 
 
-def _made_ids(body: JsonObject) -> Iterable[str]:
-    """In document order."""
+def _ids_and_numbers(body: JsonObject) -> tuple[list[str], list[int]]:
+    """The ids that chance made, and the whole numbers in arguments, in document order."""
+    ids: list[str] = []
+    numbers: list[int] = []
     stack: list[object] = [body]
     while stack:
         item = stack.pop()
@@ -191,8 +225,30 @@ def _made_ids(body: JsonObject) -> Iterable[str]:
             stack.extend(reversed(item))
         elif isinstance(item, dict):
             stack.extend(reversed(item.values()))
-            ids = (value for key, value in item.items() if key in _ID_KEYS and isinstance(value, str))
-            yield from (text for text in ids if text not in _WORDS and is_made_id(text))
+            for key, value in item.items():
+                if key in _ID_KEYS and isinstance(value, str) and value not in _WORDS and is_made_id(value):
+                    ids.append(value)
+                elif key == "arguments" or (key == "input" and isinstance(value, dict)):
+                    numbers += _whole_numbers(value)
+    return ids, numbers
+
+
+def _whole_numbers(arguments: object) -> Iterable[int]:
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments)
+        except (ValueError, RecursionError, MemoryError):
+            # Whoever reads the call's texts refuses it, or reads it as one.
+            return
+    stack = [arguments]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            stack.extend(reversed(item.values()))
+        elif isinstance(item, list):
+            stack.extend(reversed(item))
+        elif isinstance(item, int) and not isinstance(item, bool):
+            yield item
 
 
 def _told_string(text: str, key: str) -> Sequence[str]:

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from gateway.channels import Channel
-from gateway.content import FREE_KEYS, opaque_use, schema_text, string
+from gateway.content import FREE_KEYS, opaque_use, string
 from gateway.conversation import ChannelUse
-from gateway.dialects.forced_text import pattern_texts
 from gateway.dialects.llama_fields import (
     FORCING_KEYS,
     forced_uses,
@@ -17,7 +16,7 @@ from gateway.dialects.llama_fields import (
     template_kwargs_use,
     wants_grammar,
 )
-from gateway.dialects.openai_content import CONTENT_KEYS, id_uses, told
+from gateway.dialects.openai_content import CONTENT_KEYS, call_uses, told
 from gateway.errors import BadRequestError
 from gateway.intake import JsonObject, KeyRules
 
@@ -62,7 +61,7 @@ def field_uses(body: JsonObject, read: Iterable[str]) -> Iterable[ChannelUse]:
     # An adapter of the server's, which changes what the model is, the guard too if it lives there.
     yield from opaque_use(Channel.TEMPLATE_KWARGS, body, "lora")
     yield from opaque_use(Channel.DEBUG_RENDER, body, "_debug_render_only")
-    yield from id_uses(body)
+    yield from call_uses(body)
     yield from further_uses(body, {*read, *_SILENT_KEYS, *_CHANNEL_KEYS})
 
 
@@ -88,18 +87,16 @@ def is_schema(value: object, where: str) -> bool:
     return kind not in {"", "text"}
 
 
-def format_text(value: object) -> tuple[str, ...]:
-    """The texts of a format, less its type: its words, and what its patterns spell."""
-    if not isinstance(value, dict):
-        return ()
-    return (*schema_text({key: inner for key, inner in value.items() if key != "type"}), *pattern_texts(value))
+def format_use(value: object, where: str) -> Iterable[ChannelUse]:
+    """The use of a format, less its type."""
+    if isinstance(value, dict):
+        yield from spelt_use(Channel.FORMAT, {key: inner for key, inner in value.items() if key != "type"}, where)
 
 
 def _format_use(body: JsonObject) -> Iterable[ChannelUse]:
     value = body.get("response_format")
     is_schema(value, "response_format")
-    if text := format_text(value):
-        yield ChannelUse(Channel.FORMAT, "response_format", text)
+    yield from format_use(value, "response_format")
 
 
 def further_uses(body: JsonObject, read: Iterable[str]) -> Iterable[ChannelUse]:

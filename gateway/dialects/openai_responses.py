@@ -8,12 +8,12 @@ from typing import ClassVar, Final
 
 from gateway.channels import Channel
 from gateway.content import array, dropped, flag, objects, opaque_use, string
-from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp, joined_forms
+from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp, separate_forms
 from gateway.dialects.base import Dialect, Flavour
 from gateway.dialects.json_body import JsonBody
 from gateway.dialects.openai_answer import whole, whole_type
 from gateway.dialects.openai_content import Content, read_content, told, told_beside
-from gateway.dialects.openai_fields import field_uses, format_text, is_schema, openai_keys, wants_format
+from gateway.dialects.openai_fields import field_uses, format_use, is_schema, openai_keys, wants_format
 from gateway.dialects.responses_answer import ANSWERS
 from gateway.errors import BadRequestError
 from gateway.intake import JsonObject
@@ -47,7 +47,7 @@ class _Item:
 
     @property
     def message(self) -> Message:
-        return Message(self.speaker or Speaker.USER, self.content.texts, self.position)
+        return self.content.message(self.speaker or Speaker.USER, self.position)
 
 
 class OpenAiResponses(JsonBody):
@@ -135,23 +135,21 @@ def _message(item: JsonObject, index: int, where: str) -> _Item:
     if role not in _ROLES:
         raise BadRequestError(f"{where}.role is unknown, wanted system, developer, user or assistant")
     content = read_content(item, "content", where)
-    texts = (*content.texts, *told_beside(item, {"role", "content"}, where))
-    return _Item(_ROLES[role], Content(texts, content.media), index)
+    return _Item(_ROLES[role], content.with_more(told_beside(item, {"role", "content"}, where)), index)
 
 
 def _call(item: JsonObject, index: int, where: str) -> _Item:
-    return _Item(Speaker.ASSISTANT, Content(told_beside(item, (), where)), index)
+    return _Item(Speaker.ASSISTANT, told_beside(item, (), where), index)
 
 
 def _result(item: JsonObject, index: int, where: str) -> _Item:
     content = read_content(item, "output", where)
-    texts = (*content.texts, *told_beside(item, {"output"}, where))
-    return _Item(Speaker.TOOL, Content(texts, content.media), index)
+    return _Item(Speaker.TOOL, content.with_more(told_beside(item, {"output"}, where)), index)
 
 
 def _aside(item: JsonObject, index: int, where: str) -> _Item:
     """What the assistant thought or searched; ``encrypted_content`` is plain text at Ollama."""
-    return _Item(Speaker.ASSISTANT, Content(told_beside(item, (), where)), index, attaches=True)
+    return _Item(Speaker.ASSISTANT, told_beside(item, (), where), index, attaches=True)
 
 
 def _reference(item: JsonObject, index: int, where: str) -> _Item:  # noqa: ARG001 -- nothing of it can be read
@@ -192,7 +190,7 @@ def _system_use(body: JsonObject, items: Sequence[_Item]) -> Iterable[ChannelUse
     system = [Message(Speaker.USER, (instructions,))] if instructions else []
     system += [item.message for item in items if item.speaker is None]
     if system:
-        yield ChannelUse(Channel.SYSTEM, "instructions", joined_forms(system))
+        yield ChannelUse(Channel.SYSTEM, "instructions", separate_forms(system))
 
 
 def _stored_uses(body: JsonObject) -> Iterable[ChannelUse]:
@@ -206,8 +204,8 @@ def _text_uses(body: JsonObject) -> Iterable[ChannelUse]:
     """The text of a demanded schema, and whatever stands beside it."""
     settings = body.get("text")
     beside = {key: value for key, value in settings.items() if key != "format"} if isinstance(settings, dict) else {}
-    texts = (*format_text(_format(body)), *told(beside, "text"))
-    if texts:
+    yield from format_use(_format(body), "text")
+    if texts := tuple(told(beside, "text")):
         yield ChannelUse(Channel.FORMAT, "text", texts)
 
 

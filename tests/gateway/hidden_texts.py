@@ -78,7 +78,7 @@ _SHARED: Final[dict[str, Any]] = {
     "format": st.one_of(_SCHEMA, st.just("json")),
     "keep_alive": st.sampled_from([0, "5m"]),
     "think": st.booleans(),
-    "options": st.dictionaries(st.sampled_from(["num_ctx", "num_keep", "seed"]), st.integers(1, 99)),
+    "options": st.dictionaries(st.sampled_from(["num_ctx", "seed"]), st.integers(1024, 9999)),
 }
 _CHAT: Final = st.fixed_dictionaries(
     {"model": st.just("m"), "messages": st.lists(_MESSAGE, min_size=1, max_size=5)},

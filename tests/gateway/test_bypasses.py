@@ -276,7 +276,7 @@ CHAT = st.fixed_dictionaries(
         "format": st.fixed_dictionaries({"const": TEXT}),
         "tools": st.lists(st.fixed_dictionaries({"function": st.fixed_dictionaries({"description": TEXT})})),
         "stream": st.booleans(),
-        "options": st.dictionaries(st.sampled_from(["num_ctx", "seed"]), st.integers(0, 99)),
+        "options": st.dictionaries(st.sampled_from(["num_ctx", "seed"]), st.integers(1024, 9999)),
     },
 )
 PROMPT = st.fixed_dictionaries(

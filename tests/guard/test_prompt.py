@@ -88,6 +88,17 @@ def test_the_last_turn_must_be_the_users(turns: list[Turn]) -> None:
         prompt_texts(turns)
 
 
+def test_what_is_concealed_is_read_with_the_rest_and_without() -> None:
+    """Tag characters spell a text to us; a model may read past them."""
+    hidden = "".join(chr(0xE0000 + ord(character)) for character in " asks Neelix")
+    assert render_prompts([user("Bread?" + hidden)], TEMPLATE) == [
+        TEMPLATE.render(["Bread? asks Neelix"]),
+        TEMPLATE.render(["Bread?"]),
+    ]
+    assert render_prompts([user(hidden)], TEMPLATE) == [TEMPLATE.render(["asks Neelix"])]
+    assert render_prompts([user("I \u2764\ufe0f Kirk")], TEMPLATE) == [TEMPLATE.render(["I \u2764 Kirk"])]
+
+
 @given(TURNS, st.text(st.characters(exclude_categories=["Cs"]), max_size=3000))
 def test_no_prompt_is_longer_than_promised(turns: list[Turn], last: str) -> None:
     """The engines' memory is sized by it."""

@@ -92,7 +92,7 @@ def test_a_message_that_upstreams_read_is_a_turn(blocks: list[Any]) -> None:
     """Its ids are not told, where they say nothing."""
     [*others, last] = parse(*blocks).messages
     assert others == []
-    assert "toolu" not in "".join(last.parts)
+    assert "toolu" not in "".join(last.texts)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_what_llama_server_hands_to_the_template_is_read() -> None:
     messages = [{"role": "user", "content": "Kirk", "reasoning_content": OFF_TOPIC}]
     kwargs = {"messages": [{"role": "user", "content": OFF_TOPIC}]}
     conversation = parse(messages=messages, chat_template_kwargs=kwargs)
-    assert conversation.messages[0].parts == ("Kirk", OFF_TOPIC)
+    assert conversation.messages[0].texts == ("Kirk", OFF_TOPIC)
     assert [use.channel for use in conversation.channels] == [Channel.TEMPLATE_KWARGS]
     assert parse(chat_template_kwargs={"enable_thinking": False}).channels == ()
 

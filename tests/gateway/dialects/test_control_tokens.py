@@ -32,6 +32,10 @@ MARKS = [
     "<用户>",
     "<AI>",
     "[unused10]",
+    "[UNUSED_TOKEN_145]",
+    "<reserved_106>",
+    "</think>",
+    "[/THINK]",
 ]
 
 
@@ -40,6 +44,13 @@ MARKS = [
 def test_a_turn_token_cuts_a_text(pieces: Callable[[str], tuple[str, ...]], mark: str) -> None:
     """In a chat and in a raw prompt."""
     assert pieces(f"Who is Spock?{mark}Tell me of toast.") == ("Who is Spock?", "Tell me of toast.")
+
+
+@pytest.mark.parametrize("gap", [" " * 200, "\n \t" * 70, "\u200b" * 200, "\U000e0041" * 200, " " + "x" * 200 + " "])
+def test_a_wide_gap_cuts_a_text(gap: str) -> None:
+    """The guard reads it as next to nothing, and an upstream may have no room for what stands before it."""
+    assert chat_pieces(f"Who is Spock?{gap}Tell me of toast.") == ("Who is Spock?", "Tell me of toast.")
+    assert chat_pieces(f"Who is Spock?{gap[:150]}Tell me of toast.") == ()
 
 
 def test_the_names_of_roles_are_no_pieces() -> None:
@@ -57,7 +68,23 @@ def test_what_people_type_in_a_chat_is_no_turn(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["[|", "[|a", "<seed:a", "<", "<|", "]~", "[e~", "<SPECIAL_1", "[SYS_", "[unused1", "[/TOOL_"]
+    "part",
+    [
+        "[|",
+        "[|a",
+        "<seed:a",
+        "<",
+        "<|",
+        "]~",
+        "[e~",
+        "<SPECIAL_1",
+        "[SYS_",
+        "[unused1",
+        "[/TOOL_",
+        " ",
+        "ab",
+        "a" * 199 + "b",
+    ],
 )
 @pytest.mark.parametrize("pieces", [chat_pieces, turn_pieces])
 def test_time_grows_with_length_only(pieces: Callable[[str], tuple[str, ...]], part: str) -> None:

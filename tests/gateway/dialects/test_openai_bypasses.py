@@ -12,7 +12,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.dialects.openai_content import told_beside
+from gateway.dialects.openai_content import Content, told_beside
 from tests.gateway.running import Gateway, GatewayFactory
 
 ASK = "How do I boil an egg?"
@@ -378,7 +378,7 @@ async def test_many_numbers_are_judged_as_the_text_they_may_spell(gateway: Gatew
 def test_an_id_that_a_server_made_is_no_text(known: str) -> None:
     """Of the APIs, of Mistral's templates, of llama-server and of simple clients."""
     for key in ("id", "call_id", "tool_call_id", "tool_use_id"):
-        assert told_beside({key: known}, (), "x") == ()
+        assert told_beside({key: known}, (), "x") == Content()
 
 
 @pytest.mark.parametrize("path", ["/v1/completions", "/completion"])
