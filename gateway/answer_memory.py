@@ -27,7 +27,7 @@ class TextDigest:
 
     Args:
         key: of the memory.
-        question: the text that is answered.
+        question: what is answered, as one text (:attr:`gateway.moderation._Run.key`).
     """
 
     def __init__(self, key: bytes, question: str) -> None:

@@ -16,7 +16,6 @@ FREE_KEYS: Final = frozenset(
 """Keys below which names are the caller's own in every API; see :class:`gateway.intake.KeyRules`."""
 
 MANY_NUMBERS: Final = 8
-MANY_DIGITS: Final = 24
 """A tool that is called with fewer says something by them, one that is called with more may be told a text."""
 
 _NAMES: Final = {str: "a string", bool: "true or false", dict: "an object", list: "an array", int: "an integer"}
@@ -87,11 +86,11 @@ def all_text(value: object) -> tuple[str, ...]:
 
     A schema or a list of tools is one text to a model, and a word split over two strings of it is still read by it.
     """
-    text = "\n".join([*(item for item in strings(value) if item.strip()), *spelt_numbers(value)])
+    text = "\n".join([*(item for item in strings(value) if item.strip()), *_spelt_numbers(value)])
     return (text,) if text else ()
 
 
-def spelt_numbers(value: object) -> tuple[str, ...]:
+def _spelt_numbers(value: object) -> tuple[str, ...]:
     """The numbers of a JSON value, if they are so many that they may spell a text; templates write them, too."""
     found: list[str] = []
     stack = [value]
@@ -103,8 +102,7 @@ def spelt_numbers(value: object) -> tuple[str, ...]:
             stack.extend(reversed(item))
         elif isinstance(item, int | float) and not isinstance(item, bool):
             found.append(str(item))
-    many = len(found) >= MANY_NUMBERS or sum(map(len, found)) >= MANY_DIGITS
-    return (" ".join(found),) if many else ()
+    return (" ".join(found),) if len(found) >= MANY_NUMBERS else ()
 
 
 def text_use(channel: Channel, body: JsonObject, key: str) -> Iterable[ChannelUse]:
@@ -140,5 +138,5 @@ _SCHEMA_WORDS: Final = frozenset(
 def schema_text(value: object) -> tuple[str, ...]:
     """Every string of a schema or a list of tools as one text, less the words that every schema has."""
     words = (item for item in strings(value) if item.strip() and item not in _SCHEMA_WORDS)
-    text = "\n".join([*words, *spelt_numbers(value)])
+    text = "\n".join([*words, *_spelt_numbers(value)])
     return (text,) if text else ()

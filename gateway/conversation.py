@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -28,7 +28,7 @@ class Message:
         speaker: who says it.
         parts: its texts in order; routes differ in how they join them.
         position: its index in the list of the body, so that it can be dropped; None where it can't.
-        beside: texts of it that some upstreams show to their model as well, and others leave out.
+        beside: further texts of it, each by itself, that some upstreams show to their model, and others leave out.
         unread: texts of it that no upstream that we know shows.
     """
 
@@ -52,11 +52,13 @@ class ChannelUse:
         channel: which.
         where: the key of the body, for error messages; no text of the client's.
         texts: what can be read there, each judged by itself; empty where nothing can be read.
+        pieces: further texts, which say too little to be judged without the conversation's turns before them.
     """
 
     channel: Channel
     where: str
     texts: tuple[str, ...] = ()
+    pieces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Conversation:
 
     def untold(self) -> Conversation:
         """The same request without its texts, of which only the places are left: there is nothing to judge."""
-        uses = tuple(replace(use, texts=()) for use in self.channels)
+        uses = tuple(replace(use, texts=(), pieces=()) for use in self.channels)
         return replace(self, messages=(), channels=uses, error_only=True)
 
 
@@ -136,21 +138,28 @@ def joined_forms(messages: Sequence[Message]) -> tuple[str, ...]:
     line break); ``["how to boil an e", "gg"]`` must be seen as both. What an upstream leaves out is read with the rest
     and without it: else it would hide from us what the model is asked.
     """
-    views = [[message.parts for message in messages]]
-    if any(message.beside for message in messages):
-        views.append([(*message.parts, *message.beside) for message in messages])
+    parts = [part for message in messages for part in message.parts]
+    within = ["".join(message.parts) for message in messages]
+    forms = ["\n".join(within), "\n".join(parts), "".join(parts)]
+    beside = [text for message in messages for text in message.beside]
+    if beside:
+        forms.append("\n".join(text for message in messages for text in (*message.parts, *message.beside)))
+        # A name or an id asks for nothing, and is off any topic by itself.
+        forms += [text for text in beside if len(text.split()) > 1]
     if any(message.unread for message in messages):
-        views.append([message.texts for message in messages])
-    return tuple(dict.fromkeys(form for view in views for form in _joins(view)))
+        forms.append("\n".join(text for message in messages for text in message.texts))
+    return tuple(dict.fromkeys(forms))
 
 
-def separate_forms(messages: Sequence[Message]) -> tuple[str, ...]:
-    """The same of all messages together, and of each: some templates show the last of several system messages only."""
-    alone = [form for message in messages for form in joined_forms([message])]
-    return tuple(dict.fromkeys((*joined_forms(messages), *alone)))
-
-
-def _joins(texts: Sequence[Sequence[str]]) -> tuple[str, str, str]:
-    """By message and part."""
-    parts = [part for message in texts for part in message]
-    return "\n".join("".join(message) for message in texts), "\n".join(parts), "".join(parts)
+def system_use(messages: Sequence[Message], where: str) -> Iterable[ChannelUse]:
+    """The use of the channel by system messages: all together, and each of several, since a template may show one."""
+    if not any(message.texts for message in messages):
+        return
+    together = joined_forms(messages)
+    singly = [form for message in messages for form in (*joined_forms([message]), *message.parts)]
+    yield ChannelUse(
+        Channel.SYSTEM,
+        where,
+        tuple(form for form in together if form),
+        tuple(dict.fromkeys(form for form in singly if form and form not in together)),
+    )

@@ -21,7 +21,7 @@ import structlog
 from gateway.answer_memory import AnswerMemory
 from gateway.channels import Channel, Policy, setting_name
 from gateway.conversation import Conversation, Edit, Message, Speaker, joined_forms
-from gateway.dialects.control_tokens import chat_pieces
+from gateway.dialects.control_tokens import chat_pieces, spoken, without_switches
 from gateway.errors import ChannelDeniedError, GatewayError, GuardTimeoutError, TooLongError
 from gateway.judging import Judge, Text
 from gateway.metrics import Metrics
@@ -40,6 +40,9 @@ MAX_REDACTION_ROUNDS: Final = 4
 MESSAGES_A_TEXT: Final = 4
 """So many messages may come for each text that may be judged: answers, tools' results, and empty ones."""
 
+FORMS_A_TEXT: Final = 4
+"""So many may be judged of one on average: its parts joined in several ways, with what stands beside and without."""
+
 _ALONE: Final = frozenset({Channel.SYSTEM, Channel.RAW})
 """A server answers each of several raw prompts by itself."""
 
@@ -55,7 +58,7 @@ class Outcome:
         reason: one word.
         score: the least of the deciding verdicts, probability of on topic; None where nothing was judged.
         edit: what to change before forwarding.
-        question: the text that the model will answer, if its answer is to be believed when it is sent back.
+        question: what the model will answer (:attr:`_Run.key`), if its answer is to be believed when it is sent back.
     """
 
     decision: Decision
@@ -95,12 +98,16 @@ class _Run:
         if len(speakers) > 1:
             # Templates without tools show none of their results.
             groups += [[message for message in self.messages if message.speaker is speaker] for speaker in speakers]
-        return _with_pieces(form for group in groups for form in joined_forms(group))
+        # Nor do all show those of role `function`.
+        groups += [[message] for message in self.messages if message.speaker is Speaker.TOOL]
+        forms = dict.fromkeys(form for group in groups for form in joined_forms(group))
+        said = [text for form in forms for text in spoken(form)] if self.role is Role.ASSISTANT else []
+        return _with_pieces([*forms, *said])
 
     @cached_property
     def key(self) -> str:
-        """What an answer to it answers: every text of it, by place."""
-        texts = [[message.speaker, message.parts, message.beside, message.unread] for message in self.messages]
+        """What an answer to it answers, as one text: what was said, apart from what stands beside it."""
+        texts = [["".join(message.parts), message.beside, message.unread] for message in self.messages]
         return json.dumps(texts) if any(message.texts for message in self.messages) else ""
 
 
@@ -159,10 +166,11 @@ class Moderator:
         if conversation.empty_load:
             return Outcome(Decision.ALLOW, "nothing_to_judge")
         started = self._clock()
+        refused: list[Verdict] = []
         try:
-            outcome = await self._within_time(self._decide(conversation))
+            outcome = await self._within_time(self._decide(conversation, refused))
         except GatewayError as error:
-            outcome = self._without_verdict(error)
+            outcome = self._outcome(refused, frozenset()) if refused else self._without_verdict(error)
         self._metrics.guard_seconds.observe(self._clock() - started)
         if self._settings.shadow:
             outcome = self._in_shadow(outcome)
@@ -177,7 +185,7 @@ class Moderator:
             GatewayError: if they are too long together, or there is none on any of them.
         """
         texts = [Text(tuple(turns[:-1]), turns[-1].text) for turns in conversations]
-        self._check_bounds(texts)
+        self._check_bounds([[text.text] for text in texts])
         return await self._within_time(self._judge.verdicts(texts))
 
     async def _within_time(self, work: Awaitable[_Result]) -> _Result:
@@ -211,7 +219,8 @@ class Moderator:
         replaces = self._policy(Channel.SYSTEM) is Policy.REPLACE
         return Edit(system=self._settings.system_text if replaces else None)
 
-    async def _decide(self, conversation: Conversation) -> Outcome:
+    async def _decide(self, conversation: Conversation, refused: list[Verdict]) -> Outcome:
+        """What to do; ``refused`` gets verdicts that stand even if there are no others."""
         # First what is denied: `fail_open` may let the rest through.
         self._check_denied(conversation)
         self._check_length(conversation)
@@ -219,10 +228,8 @@ class Moderator:
         extra = self._channel_texts(conversation, exchanges)
         if self._settings.fail_open and exchanges:
             # Whoever can bring about a failure by other texts must not get a refusal forgotten by it.
-            verdicts = await self._judge_last(exchanges)
-            if any(verdict.blocked for verdict in verdicts):
-                return self._outcome(verdicts, frozenset())
-        self._check_bounds([*extra, *(text for exchange in exchanges for text in exchange.texts(()))])
+            refused += [verdict for verdict in await self._judge_last(exchanges) if verdict.blocked]
+        self._check_bounds([*self._channel_forms(conversation), *(run.forms for run in _all_runs(exchanges))])
         verdicts = await self._judge.verdicts(extra)
         if any(verdict.blocked for verdict in verdicts):
             return self._outcome(verdicts, frozenset())
@@ -277,13 +284,12 @@ class Moderator:
 
     def _channel_texts(self, conversation: Conversation, exchanges: Sequence[_Exchange]) -> list[Text]:
         """System texts and raw prompts stand alone; schemas, tools and the rest are read as what comes after turns."""
-        context = _after((), [run for exchange in exchanges for run in exchange.runs])
-        return [
-            Text(() if use.channel in _ALONE else context, text)
-            for use in conversation.channels
-            if self._policy(use.channel) is Policy.JUDGE
-            for text in _with_pieces(use.texts)
+        context = _after((), _all_runs(exchanges))
+        judged = [use for use in conversation.channels if self._policy(use.channel) is Policy.JUDGE]
+        texts = [
+            Text(() if use.channel in _ALONE else context, text) for use in judged for text in _with_pieces(use.texts)
         ]
+        return [*texts, *(Text(context, piece) for use in judged for piece in _with_pieces(use.pieces))]
 
     def _check_length(self, conversation: Conversation) -> None:
         """Messages without text are no texts to judge, but work all the same."""
@@ -291,22 +297,30 @@ class Moderator:
         if len(conversation.messages) > most:
             raise TooLongError(f"{len(conversation.messages)} messages, this gateway reads {most} at the most")
 
-    def _check_bounds(self, texts: Sequence[Text]) -> None:
-        size = sum(len(text.text.encode()) for text in texts)
+    def _check_bounds(self, places: Sequence[Sequence[str]]) -> None:
+        """What is at one place counts once, by its longest form; all forms together may be some times as much."""
+        sizes = [[len(form.encode()) for form in forms] for forms in places if forms]
+        size = max(sum(map(max, sizes)), sum(map(sum, sizes)) // FORMS_A_TEXT)
+        count = max(len(sizes), sum(map(len, sizes)) // FORMS_A_TEXT)
         if size > self._settings.max_judged_bytes:
             raise TooLongError(
                 f"{size} bytes of text to judge, this gateway judges {self._settings.max_judged_bytes} at the most"
             )
-        if len(texts) > self._settings.max_judged_texts:
+        if count > self._settings.max_judged_texts:
             raise TooLongError(
-                f"{len(texts)} texts to judge, this gateway judges {self._settings.max_judged_texts} at the most"
+                f"{count} texts to judge, this gateway judges {self._settings.max_judged_texts} at the most"
             )
+
+    def _channel_forms(self, conversation: Conversation) -> list[tuple[str, ...]]:
+        """The texts of each use; several raw prompts are several places."""
+        judged = [use for use in conversation.channels if self._policy(use.channel) is Policy.JUDGE]
+        whole = [_with_pieces((*use.texts, *use.pieces)) for use in judged if use.channel is not Channel.RAW]
+        return [*whole, *((text,) for use in judged if use.channel is Channel.RAW for text in _with_pieces(use.texts))]
 
     async def _judge_last(self, exchanges: Sequence[_Exchange]) -> list[Verdict]:
         """The verdicts on what the user says last, as if all that stands before it were kept."""
-        texts = exchanges[-1].texts(_after((), [run for exchange in exchanges[:-1] for run in exchange.runs]))
-        self._check_bounds(texts)
-        return await self._judge.verdicts(texts)
+        self._check_bounds([run.forms for run in exchanges[-1].runs])
+        return await self._judge.verdicts(exchanges[-1].texts(_after((), _all_runs(exchanges[:-1]))))
 
     async def _judge_exchanges(self, exchanges: Sequence[_Exchange]) -> tuple[list[Verdict], frozenset[int]]:
         """The deciding verdicts, and the positions of the messages to leave out.
@@ -340,7 +354,7 @@ class Moderator:
 
     async def _judge_in_order(self, kept: Sequence[_Exchange], rest: Sequence[_Exchange]) -> list[list[Verdict]]:
         """The verdicts on each exchange of ``rest``, each after ``kept`` and those before it."""
-        context = _after((), [run for exchange in kept for run in exchange.runs])
+        context = _after((), _all_runs(kept))
         texts: list[list[Text]] = []
         for exchange in rest:
             texts.append(exchange.texts(context))
@@ -350,9 +364,14 @@ class Moderator:
 
 
 def _with_pieces(texts: Iterable[str]) -> tuple[str, ...]:
-    """The texts, and those that a template's tokens in them would make turns of; no empty ones, none twice."""
+    """The texts, as templates change them, and what their tokens would make turns of; no empty ones, none twice."""
     whole = [text for text in texts if text]
-    return tuple(dict.fromkeys([*whole, *(piece for text in whole for piece in chat_pieces(text))]))
+    switched = [less for text in whole if (less := without_switches(text)) != text and less.strip()]
+    return tuple(dict.fromkeys([*whole, *switched, *(piece for text in whole for piece in chat_pieces(text))]))
+
+
+def _all_runs(exchanges: Sequence[_Exchange]) -> list[_Run]:
+    return [run for exchange in exchanges for run in exchange.runs]
 
 
 def _after(context: tuple[Turn, ...], runs: Sequence[_Run]) -> tuple[Turn, ...]:

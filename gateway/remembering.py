@@ -14,7 +14,7 @@ def remembering(send: Send, memory: AnswerMemory, question: str) -> Send:
     Args:
         send: to the client.
         memory: gets an answer that is complete and no error.
-        question: the text that is answered.
+        question: what is answered, as one text.
     """
     reader: AnswerReader | None = None
 

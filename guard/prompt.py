@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from guard.gaps import after_gaps
 from guard.normalise import normalise, without_concealed
 from guard.windows import clip_utf8, split_windows
 
@@ -75,23 +76,33 @@ def prompt_texts(turns: Sequence[Turn]) -> list[list[str]]:
     Raises:
         ValueError: if there is no turn, the last is not the user's, or a text is not well-formed Unicode.
     """
-    if not turns or turns[-1].role is not Role.USER:
-        raise ValueError("the last turn of a conversation to judge must be the user's")
-    context = _context(turns[:-1])
-    windows = split_windows(normalise(turns[-1].text), WINDOW_BYTES, WINDOW_OVERLAP_BYTES)
-    return [[*context, window] for window in windows]
+    return _windows(turns, normalise(_judged(turns)))
 
 
 def render_prompts(turns: Sequence[Turn], template: PromptTemplate) -> list[str]:
     """The rendered prompts that judge the last turn; see :func:`prompt_texts`.
 
-    A last turn in which characters conceal others is read without them, too, unless nothing is left of it then.
+    A last turn in which characters conceal others is read without them, too, and what follows a wide gap in it by
+    itself: a server may drop the beginning of what does not fit its model's context.
     """
-    prompts = [template.render(texts) for texts in prompt_texts(turns)]
-    open_text = without_concealed(turns[-1].text)
-    if open_text != turns[-1].text and open_text.strip():
-        prompts += [template.render(texts) for texts in prompt_texts([*turns[:-1], Turn(Role.USER, open_text)])]
-    return list(dict.fromkeys(prompts))
+    text = _judged(turns)
+    whole = normalise(text)
+    plain = without_concealed(text)
+    readings = [whole, *([normalise(plain)] if plain != text else []), *after_gaps(text, whole)]
+    kept = [reading for reading in dict.fromkeys(readings) if reading or not whole]
+    return [template.render(texts) for reading in kept for texts in _windows(turns, reading)]
+
+
+def _judged(turns: Sequence[Turn]) -> str:
+    if not turns or turns[-1].role is not Role.USER:
+        raise ValueError("the last turn of a conversation to judge must be the user's")
+    return turns[-1].text
+
+
+def _windows(turns: Sequence[Turn], judged: str) -> list[list[str]]:
+    context = _context(turns[:-1])
+    windows = split_windows(judged, WINDOW_BYTES, WINDOW_OVERLAP_BYTES)
+    return [[*context, window] for window in windows]
 
 
 def _context(earlier: Sequence[Turn]) -> list[str]:

@@ -20,7 +20,8 @@ class BlockTexts:
 
     Attributes:
         own: the texts of the message's own role, in order.
-        beside: what is no text block: upstreams put it elsewhere, or leave it out.
+        beside: what is no text block, each by itself: upstreams put it elsewhere, or leave it out.
+        thoughts: what was thought, which upstreams join.
         unread: what none of them looks at.
         results: what each tool result in it says; upstreams make messages of their own of these.
         uses: what can't be read.
@@ -28,6 +29,7 @@ class BlockTexts:
 
     own: list[str] = field(default_factory=list)
     beside: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     results: list[Content] = field(default_factory=list)
     uses: list[ChannelUse] = field(default_factory=list)
@@ -35,7 +37,9 @@ class BlockTexts:
     @property
     def content(self) -> Content:
         """What the message says itself."""
-        return Content(tuple(self.own), (), tuple(self.beside), tuple(self.unread))
+        thoughts = "".join(self.thoughts)
+        beside = (thoughts, *self.beside) if thoughts else tuple(self.beside)
+        return Content(tuple(self.own), (), beside, tuple(self.unread))
 
     def add_beside(self, other: Content) -> None:
         """Add what stands beside the texts."""
@@ -121,19 +125,22 @@ def _text(block: JsonObject, where: str, found: BlockTexts) -> None:
 
 def _thinking(block: JsonObject, where: str, found: BlockTexts) -> None:
     if text := string(block, "thinking", f"{where}.thinking"):
-        found.beside.append(text)
+        found.thoughts.append(text)
 
 
 def _tool_use(block: JsonObject, where: str, found: BlockTexts) -> None:
     name = string(block, "name", f"{where}.name")
-    found.beside += [part for part in (name, *all_text(block.get("input"))) if part]
+    call = "\n".join(part for part in (name, *all_text(block.get("input"))) if part)
+    found.beside += [call] if call else []
     found.add_beside(told_beside(block, {"name", "input", *_SILENT}, where))
 
 
 def _tool_result(block: JsonObject, where: str, found: BlockTexts) -> None:
     inner = read_content(block.get("content"), f"{where}.content")
     beside = told_beside(block, {"content", *_SILENT}, where)
-    found.results += [inner.content.with_more(beside), *inner.results]
+    # A result within it is read by nobody.
+    inner.unread += [text for result in inner.results for text in result.all_texts]
+    found.results.append(inner.content.with_more(beside))
     found.uses += inner.uses
 
 
@@ -141,7 +148,11 @@ def _search_result(block: JsonObject, where: str, found: BlockTexts) -> None:
     """What a search found, at any depth: titles and addresses are text to a model as well."""
     result = all_text({key: value for key, value in block.items() if key not in {*_SILENT, "tool_use_id"}})
     ids = told_beside({"tool_use_id": block.get("tool_use_id")}, (), where)
-    found.results.append(Content(result).with_more(ids))
+    if block.get("type") == "web_search_tool_result":
+        found.results.append(Content(result).with_more(ids))
+    else:
+        # Types that no upstream on one's own machine knows.
+        found.unread += [*result, *ids.all_texts]
 
 
 def _document(block: JsonObject, where: str, found: BlockTexts) -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from gateway.channels import Channel
 from gateway.content import FREE_KEYS, array, dropped, flag, objects, string
-from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp, separate_forms
+from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp, system_use
 from gateway.dialects.anthropic_blocks import BlockTexts, check_is_read, read_content, text_blocks
 from gateway.dialects.base import Dialect, Flavour
 from gateway.dialects.json_body import JsonBody
@@ -162,10 +162,11 @@ def _system_use(body: JsonObject, items: list[JsonObject], read: list[BlockTexts
     contents = [text_blocks(body.get(_SYSTEM), _SYSTEM)]
     for index, (item, texts) in enumerate(zip(items, read, strict=True)):
         if item.get("role") == _SYSTEM:
-            contents.append(texts.content.with_more(*texts.results, _others(item, f"messages[{index}]")))
-    messages = [message for content in contents if (message := content.message(Speaker.USER)).texts]
-    if forms := tuple(form for form in separate_forms(messages) if form):
-        yield ChannelUse(Channel.SYSTEM, _SYSTEM, forms)
+            results = tuple(text for result in texts.results for text in result.all_texts)
+            others = _others(item, f"messages[{index}]")
+            contents.append(texts.content.with_more(others, Content(unread=results)))
+    messages = (content.message(Speaker.USER) for content in contents)
+    return system_use([message for message in messages if message.texts], _SYSTEM)
 
 
 def _schemas(body: JsonObject) -> list[JsonObject]:

@@ -9,37 +9,31 @@ from typing import Final
 _BRACKETED: Final = (
     r"\[/?(?:INST|SYS[A-Z_]{0,40}|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT))\]"
     r"|\[\|[^|\[\]\s]{1,40}\|\]|\]~!?b[\[\]]|\[e~\[|\[unused\d{1,4}\]|\[UNUSED_TOKEN_\d{1,4}\]"
-    # Templates cut an earlier answer at the end of what was thought.
-    "|\\[/?THINK\\]|\u25c1/?think\u25b7"
 )
 
 _CONTROL_TOKEN: Final = re.compile(r"<[|/\uff5c]?[^<>\s]{1,40}[|\uff5c]?>|" + _BRACKETED)
 """Those of the common templates; a piece between two of them may be a turn of its own."""
 
 _CHAT_TOKEN: Final = re.compile(
-    "<[|\uff5c][^<>|\\s]{1,40}[|\uff5c]>|<(?:start_of_turn|end_of_turn|end_of_utterance|turn[|]|[|]turn|eos|bos|/?s)>"
+    # Gemma 4's have the line on one side only.
+    "<[|\uff5c][^<>|\\s]{1,40}[|\uff5c]?>|<[^<>|\\s]{1,40}[|\uff5c]>|<(?:start_of_turn|end_of_turn|end_of_utterance|turn[|]|[|]turn|eos|bos|/?s)>"
     # Ling's, Seed-OSS's, Nemotron's, MiniCPM's.
-    r"|</?role>|</?seed:[a-z_]{1,40}>|<SPECIAL_\d{1,4}>|<(?:用户|AI)>|<reserved_\d{1,4}>|</?think(?:ing)?>"
+    r"|</?role>|</?seed:[a-z_]{1,40}>|<SPECIAL_\d{1,4}>|<(?:用户|AI)>|<reserved_\d{1,4}>"
     r"|" + _BRACKETED
 )
 """Those that nobody types in a chat by chance; in a chat ``<b>`` is no token."""
 
-_SPACE: Final = (
-    "\\s\x00-\x1f\x7f\xad\u034f\u115f\u1160\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    "\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff"
+_THOUGHT_MARK: Final = re.compile(
+    r"(?P<begin><think(?:ing)?>|<\|channel>|\[THINK\]|\u25c1think\u25b7)"
+    r"|</think(?:ing)?>|<channel\|>|\[/THINK\]|\u25c1/think\u25b7"
 )
-_COLLAPSING: Final = re.compile(f"[{_SPACE}]{{8,}}+|([^\\W\\d_])\\1{{7,}}+")
-"""What the guard reads as one space, or as two letters (:mod:`guard.normalise`)."""
-
-_GAP_CHARACTERS: Final = 200
-"""A run of so many is a gap: an upstream that drops the beginning of what does not fit its model's context may be made
-by it to drop what stands before, which the guard would read with what stands behind."""
+_SWITCHES: Final = ("/think", "/no_think", "/system_override")
 
 _ROLE_NAMES: Final = frozenset({"user", "assistant", "system", "model", "tool", "human", "observation"})
 
 
 def turn_pieces(prompt: str) -> tuple[str, ...]:
-    """The texts between control tokens and wide gaps, less the names of roles; none where there is neither."""
+    """The texts between control tokens, less the names of roles; none where there is no control token."""
     return _pieces(prompt, _CONTROL_TOKEN)
 
 
@@ -48,11 +42,31 @@ def chat_pieces(text: str) -> tuple[str, ...]:
     return _pieces(text, _CHAT_TOKEN)
 
 
+def spoken(answer: str) -> tuple[str, ...]:
+    """What templates show of an earlier answer with thoughts in it: the rest of it, or what follows the last one."""
+    kept: list[str] = []
+    begin: int | None = None
+    end = 0
+    for mark in _THOUGHT_MARK.finditer(answer):
+        if mark["begin"] is None:
+            kept.append(answer[end : mark.start() if begin is None else begin])
+            begin, end = None, mark.end()
+        elif begin is None:
+            begin = mark.start()
+    rest = answer[end:]
+    shown = ("".join((*kept, rest)).strip(), rest.strip()) if end else ()
+    return tuple(dict.fromkeys(text for text in shown if text))
+
+
+def without_switches(text: str) -> str:
+    """The text as templates show it that have thinking switched on and off by words, which they delete one by one."""
+    for switch in _SWITCHES:
+        text = text.replace(switch, "")
+    return text
+
+
 def _pieces(text: str, token: re.Pattern[str]) -> tuple[str, ...]:
-    gaps = [gap.span() for gap in _COLLAPSING.finditer(text) if gap.end() - gap.start() >= _GAP_CHARACTERS]
-    if not (gaps or token.search(text)):
+    if not token.search(text):
         return ()
-    ends = [*(start for start, _ in gaps), len(text)]
-    parts = [text[start:end] for start, end in zip((0, *(end for _, end in gaps)), ends, strict=True)]
-    pieces = [piece.strip() for part in parts for piece in token.split(part)]
+    pieces = (piece.strip() for piece in token.split(text))
     return tuple(piece for piece in pieces if piece and piece.lower() not in _ROLE_NAMES)

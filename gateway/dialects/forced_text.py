@@ -130,7 +130,7 @@ def grammar_text(source: str) -> ForcedText:
 
 
 def pattern_texts(schema: object) -> tuple[str, ...]:
-    """What the patterns of a JSON schema, at any depth, make a model write, as one text.
+    """What the patterns of a JSON schema, at any depth, make a model write: all together, and those of several words.
 
     Raises:
         BadRequestError: if they are too much.
@@ -138,7 +138,8 @@ def pattern_texts(schema: object) -> tuple[str, ...]:
     patterns = list(_patterns(schema))
     if sum(map(len, patterns)) > MAX_CHARS:
         raise _too_much()
-    return _readable(["\n".join(map(_pattern_text, patterns))])
+    texts = [_pattern_text(pattern) for pattern in patterns]
+    return _readable(["\n".join(texts), *(text for text in texts if len(text.split()) > 1)])
 
 
 class _GrammarReader:

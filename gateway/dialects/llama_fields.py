@@ -9,7 +9,7 @@ from gateway.channels import Channel
 from gateway.content import schema_text, string, text_use
 from gateway.conversation import ChannelUse, Stamp
 from gateway.dialects.forced_text import grammar_text, pattern_texts
-from gateway.dialects.schemas import forced_words, shown_tool_text
+from gateway.dialects.schemas import forced_words, shown_tool_texts
 from gateway.errors import BadRequestError
 from gateway.intake import JsonObject
 
@@ -50,9 +50,9 @@ def spelt_use(channel: Channel, schema: object, where: str) -> Iterable[ChannelU
     """
     if schema in (None, "", {}, []):
         return
-    reaching = shown_tool_text(schema) if channel is Channel.TOOLS else forced_words(schema)
+    reaching = shown_tool_texts(schema) if channel is Channel.TOOLS else forced_words(schema)
     texts = dict.fromkeys((*schema_text(schema), *reaching, *pattern_texts(schema)))
-    # Also without a text: numbers in it are forced upon the model, too.
+    # Also without a text: a schema decides what the model says, so its answer is not the model's own.
     yield ChannelUse(channel, where, tuple(texts))
 
 

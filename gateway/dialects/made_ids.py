@@ -92,7 +92,7 @@ def texts_of_ids(ids: Iterable[str]) -> tuple[str, ...]:
         return ()
     drawn = [tail for tail in tails if not tail.isdigit()]
     numbers = [int(tail) for tail in tails if tail.isdigit()]
-    if not (_read_like_words(drawn) or are_codes(numbers)):
+    if not (_read_like_words(drawn) or _are_codes(numbers)):
         return ()
     letters = "".join(char for tail in drawn for char in tail if char.isalpha())
     return (" ".join(tails), letters) if letters else (" ".join(tails),)
@@ -116,8 +116,7 @@ def _tail(text: str) -> str:
     return found[found.lastgroup].replace("-", "") if found and found.lastgroup else text
 
 
-def are_codes(numbers: Sequence[int]) -> bool:
-    """Whether numbers may be the characters of a text: many are small, and they do not count up."""
+def _are_codes(numbers: Sequence[int]) -> bool:
     small = [number for number in numbers if number < _CODES]
     return len(small) >= _MANY_CODES and small != sorted(small)
 

@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 
 from gateway.channels import Channel
 from gateway.content import array, dropped, flag, objects, string
-from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp, separate_forms
+from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp, system_use
 from gateway.dialects.base import Dialect, Flavour
 from gateway.dialects.json_body import JsonBody
 from gateway.dialects.native import NATIVE_FREE_KEYS, NATIVE_KEYS, cut_uses, final_fields, format_use, wants_format
@@ -63,7 +63,7 @@ class OllamaChat(JsonBody):
             if role in _SYSTEM_ROLES
         ]
         channels = (
-            *([ChannelUse(Channel.SYSTEM, "messages", separate_forms(system))] if system else []),
+            *system_use(system, "messages"),
             *_images(items),
             *format_use(body),
             *(cut_uses(body) if items else ()),

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from gateway.channels import Channel
 from gateway.content import array, dropped, flag, objects, string
-from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp, separate_forms
+from gateway.conversation import Conversation, Edit, Message, Speaker, Stamp, system_use
 from gateway.dialects.base import Dialect, Flavour
 from gateway.dialects.json_body import JsonBody
 from gateway.dialects.llama_fields import timings
@@ -73,7 +72,7 @@ class OpenAiChat(JsonBody):
         read = [_read(item, index) for index, item in enumerate(objects(body, "messages"))]
         system = [item.message for item in read if item.speaker is None]
         channels = (
-            *([ChannelUse(Channel.SYSTEM, "messages", separate_forms(system))] if system else []),
+            *system_use(system, "messages"),
             *(use for item in read for use in item.content.media),
             *field_uses(body, {"messages"}),
         )

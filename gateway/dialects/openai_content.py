@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.channels import Channel
 from gateway.content import all_text, objects, string
 from gateway.conversation import ChannelUse, Message, Speaker
-from gateway.dialects.made_ids import are_codes, is_made_id, texts_of_ids
+from gateway.dialects.made_ids import is_made_id, texts_of_ids
 from gateway.errors import BadRequestError
 from gateway.intake import JsonObject, strings
 
@@ -84,6 +84,11 @@ _SHOWN_KEYS: Final = frozenset(
 _ID_KEYS: Final = frozenset({"id", "call_id", "tool_call_id", "tool_use_id"})
 """Some templates write the ids of calls into the prompt, so one that a client made up itself is read as text."""
 
+_MANY_CODES: Final = 8
+_LETTER_SHARE: Final = 0.75
+_LAST_OF_ALPHABETS: Final = 0x600
+"""Of the numbers of calls that spell a text."""
+
 _NO_TEXT: Final = re.compile("[\0\ud800-\udfff]")
 """What :func:`gateway.intake.read_object` refuses in the body itself."""
 
@@ -113,6 +118,11 @@ class Content:
             tuple(text for content in every for text in content.beside),
             tuple(text for content in every for text in content.unread),
         )
+
+    @property
+    def all_texts(self) -> tuple[str, ...]:
+        """Whoever shows them."""
+        return (*self.texts, *self.beside, *self.unread)
 
     def message(self, speaker: Speaker, position: int | None = None) -> Message:
         """It as a message."""
@@ -170,28 +180,44 @@ def told(value: object, key: str = "") -> Iterator[str]:
     Raises:
         BadRequestError: if the arguments of a call are JSON that can't be read in exactly one way.
     """
-    return (text for text, _ in _told(value, key, shown=True))
+    return (text for text, _ in _told(value, key, _ALL_SHOWN))
 
 
-def _told(value: object, key: str, *, shown: bool) -> Iterator[tuple[str, bool]]:
-    """Each text, and whether it stands below keys that templates know only."""
+def _told(value: object, key: str, shown: Container[str]) -> Iterator[tuple[str, bool]]:
+    """Each text, and whether all keys above it are in ``shown``."""
     if isinstance(value, str):
-        yield from ((text, shown) for text in _told_string(value, key))
+        yield from ((text, True) for text in _told_string(value, key))
     elif isinstance(value, dict) and key == "arguments":
         # Its names and ids are the caller's own.
-        yield from ((text, shown) for text in all_text(value))
+        yield from ((text, True) for text in all_text(value))
     elif isinstance(value, dict):
         for name, inner in value.items():
-            is_shown = shown and name in _SHOWN_KEYS
+            is_shown = name in shown
             yield from ((name, is_shown),) if name.strip() and name not in _WORDS else ()
-            yield from _told(inner, name, shown=is_shown)
+            yield from ((text, is_shown and below) for text, below in _told(inner, name, shown))
     elif isinstance(value, list):
         for inner in value:
-            yield from _told(inner, key, shown=shown)
+            yield from _told(inner, key, shown)
 
 
-def told_beside(item: JsonObject, read: Iterable[str], where: str) -> Content:
-    """All that ``told`` finds in an item beside the keys in ``read``: what templates may show, and what none knows.
+class _All:
+    """Has everything."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+_ALL_SHOWN: Final = _All()
+
+
+def told_beside(item: JsonObject, read: Iterable[str], where: str, shown: Container[str] = _SHOWN_KEYS) -> Content:
+    """All that ``told`` finds in an item beside the keys in ``read``.
+
+    Args:
+        item: a message, a part or an item.
+        read: keys that are read elsewhere.
+        where: the item is, for error messages.
+        shown: the keys that templates may show; each of them is a text of its own.
 
     Raises:
         BadRequestError: if its calls are no array.
@@ -199,26 +225,29 @@ def told_beside(item: JsonObject, read: Iterable[str], where: str) -> Content:
     others = {key: value for key, value in item.items() if key not in set(read)}
     if not isinstance(others.get("tool_calls", []), list | None):
         raise BadRequestError(f"{where}.tool_calls has the wrong type, wanted an array")
-    found = list(_told(others, "", shown=True)) if others else []
-    shown = "\n".join(text for text, is_shown in found if is_shown)
-    unread = "\n".join(text for text, is_shown in found if not is_shown)
-    return Content(beside=(shown,) if shown else (), unread=(unread,) if unread else ())
+    beside: list[str] = []
+    unread: list[str] = []
+    for key, value in others.items():
+        found = list(_told({key: value}, "", shown))
+        beside += ["\n".join(text for text, is_shown in found if is_shown)]
+        unread += [text for text, is_shown in found if not is_shown]
+    return Content(beside=tuple(text for text in beside if text), unread=tuple(unread))
 
 
 def call_uses(body: JsonObject) -> Iterable[ChannelUse]:
     """What calls say together by their ids and numbers, if each says nothing and so is told by nothing else."""
-    ids, numbers = _ids_and_numbers(body)
+    ids, numbers = _ids_and_numbers([body.get("messages"), body.get("input")])
     if texts := texts_of_ids(ids):
         yield ChannelUse(Channel.ASSISTANT, "the ids of calls", texts)
-    if are_codes(numbers):
-        yield ChannelUse(Channel.ASSISTANT, "the numbers of calls", (" ".join(map(str, numbers)),))
+    if text := _spelt(numbers):
+        yield ChannelUse(Channel.ASSISTANT, "the numbers of calls", (text,))
 
 
-def _ids_and_numbers(body: JsonObject) -> tuple[list[str], list[int]]:
+def _ids_and_numbers(turns: list[object]) -> tuple[list[str], list[int]]:
     """The ids that chance made, and the whole numbers in arguments, in document order."""
     ids: list[str] = []
     numbers: list[int] = []
-    stack: list[object] = [body]
+    stack = turns[::-1]
     while stack:
         item = stack.pop()
         if isinstance(item, list):
@@ -249,6 +278,13 @@ def _whole_numbers(arguments: object) -> Iterable[int]:
             stack.extend(reversed(item))
         elif isinstance(item, int) and not isinstance(item, bool):
             yield item
+
+
+def _spelt(numbers: Sequence[int]) -> str:
+    """The text whose characters have these numbers; empty where most are no letters, as where they are amounts."""
+    letters = "".join(chr(number) for number in numbers if 0 < number < _LAST_OF_ALPHABETS)
+    readable = sum(char.isalpha() or char == " " for char in letters)
+    return letters if len(numbers) >= _MANY_CODES and readable >= _LETTER_SHARE * len(numbers) else ""
 
 
 def _told_string(text: str, key: str) -> Sequence[str]:

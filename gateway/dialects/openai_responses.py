@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from gateway.channels import Channel
 from gateway.content import array, dropped, flag, objects, opaque_use, string
-from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp, separate_forms
+from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp, system_use
 from gateway.dialects.base import Dialect, Flavour
 from gateway.dialects.json_body import JsonBody
 from gateway.dialects.openai_answer import whole, whole_type
@@ -20,6 +20,7 @@ from gateway.intake import JsonObject
 from gateway.styles import SSE
 
 _READ_KEYS: Final = frozenset({"input", "instructions", "previous_response_id", "conversation", "prompt", "text"})
+_CALL_KEYS: Final = frozenset({"name", "arguments", "call_id", "id"})
 _ROLES: Final = {
     "system": None,
     "developer": None,
@@ -139,7 +140,7 @@ def _message(item: JsonObject, index: int, where: str) -> _Item:
 
 
 def _call(item: JsonObject, index: int, where: str) -> _Item:
-    return _Item(Speaker.ASSISTANT, told_beside(item, (), where), index)
+    return _Item(Speaker.ASSISTANT, told_beside(item, (), where, _CALL_KEYS), index)
 
 
 def _result(item: JsonObject, index: int, where: str) -> _Item:
@@ -188,9 +189,7 @@ def _in_order(items: Sequence[_Item]) -> Iterable[_Item]:
 def _system_use(body: JsonObject, items: Sequence[_Item]) -> Iterable[ChannelUse]:
     instructions = string(body, "instructions")
     system = [Message(Speaker.USER, (instructions,))] if instructions else []
-    system += [item.message for item in items if item.speaker is None]
-    if system:
-        yield ChannelUse(Channel.SYSTEM, "instructions", separate_forms(system))
+    return system_use([*system, *(item.message for item in items if item.speaker is None)], "instructions")
 
 
 def _stored_uses(body: JsonObject) -> Iterable[ChannelUse]:

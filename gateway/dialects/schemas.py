@@ -2,90 +2,144 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from gateway.intake import JsonObject, strings
+from gateway.intake import strings
 
-_CHOICES: Final = ("anyOf", "oneOf", "allOf")
-_FORMAT_NESTED: Final = frozenset({"items", "prefixItems", "additionalProperties", "schema", "json_schema", *_CHOICES})
-"""Keys of a schema, or of what it comes in, below which more of it stands (common/json-schema-to-grammar.cpp)."""
+_WRAPPERS: Final = (("json_schema", "schema"), ("schema",), ("json_schema",), ())
+"""Where a format has its schema; the first that there is counts."""
 
-_TOOL_NESTED: Final = frozenset({"function", "custom", "parameters", "input_schema", "items", *_CHOICES})
-_TOOL_WORDS: Final = ("name", "description", "enum", "required")
-"""Of Ollama's tools (api/types.go, ``Tool``); llama-server hands on what it is given."""
-
-_DEFINITIONS: Final = ("$defs", "definitions", "properties")
+_TOOL_SCHEMAS: Final = ("parameters", "input_schema")
 
 
 def forced_words(schema: object) -> tuple[str, ...]:
     """What a schema makes a model write, as one text: given values, and names of properties that it must have.
 
-    Titles, descriptions, unknown keys and definitions that nothing refers to are in no grammar.
+    In the order and with the precedence of llama.cpp (common/json-schema-to-grammar.cpp, ``visit``). Titles,
+    descriptions, unknown keys and definitions that nothing refers to are in no grammar. None where nothing was left out
+    but words that every schema has, or what is left asks for nothing: single names and values.
     """
-    definitions = _definitions(schema)
-    found: list[str] = []
-    stack = [schema]
-    followed: set[str] = set()
-    for item in _objects(stack, _FORMAT_NESTED):
-        found += strings([item.get("const"), item.get("enum")])
-        required = item.get("required")
-        names = set(strings(required)) if required is not None else None
-        stack.extend(_members(item, "properties", found, names))
-        reference = item.get("$ref")
-        if isinstance(reference, str) and reference not in followed:
-            followed.add(reference)
-            stack.extend(definitions.get(reference.rpartition("/")[2], ()))
-    return _text(found)
+    root = next((found for path in _WRAPPERS if isinstance(found := _at(schema, path), dict)), None)
+    words = list(_Forced(root).words()) if isinstance(root, dict) else []
+    return _text(words) if any(len(word.split()) > 1 for word in words) else ()
 
 
-def shown_tool_text(tools: object) -> tuple[str, ...]:
-    """What a server shows its model of tools, as one text: names, descriptions, and values to choose from."""
-    found: list[str] = []
+class _Forced:
+    """A walk through a schema."""
+
+    def __init__(self, root: Mapping[str, object]) -> None:
+        self._root = root
+        self._visited: set[int] = set()
+
+    def words(self) -> Iterator[str]:
+        """In the order in which they are written."""
+        # Names come before the values of their properties: the stack holds both.
+        stack: list[object] = [self._root]
+        while stack:
+            item = stack.pop()
+            if isinstance(item, str):
+                yield item
+            elif isinstance(item, dict) and id(item) not in self._visited:
+                self._visited.add(id(item))
+                stack.extend(reversed(list(self._steps(item))))
+
+    def _steps(self, item: Mapping[str, object]) -> Iterable[object]:
+        """Words and schemas below one schema."""
+        if isinstance(reference := item.get("$ref"), str):
+            return [_at(self._root, reference.lstrip("#/").split("/"))]
+        for key in ("oneOf", "anyOf"):
+            if isinstance(choices := item.get(key), list):
+                return choices
+        if "const" in item:
+            return strings(item["const"])
+        if "enum" in item:
+            return strings(item["enum"])
+        nested = [*self._properties(item, item.get("required")), item.get("additionalProperties")]
+        for part in _list(item.get("allOf")):
+            if isinstance(part, dict):
+                # All of their properties are required, whatever they say; a reference is followed.
+                nested += [*self._properties(part, None), part]
+        return [*nested, item.get("items"), *_list(item.get("prefixItems"))]
+
+    def _properties(self, item: Mapping[str, object], required: object) -> Iterator[object]:
+        properties = item.get("properties")
+        if isinstance(properties, dict):
+            needed = set(strings(required)) if isinstance(required, list) else None
+            for name, inner in properties.items():
+                if needed is None or name in needed:
+                    yield from (name, inner)
+
+
+def shown_tool_texts(tools: object) -> tuple[str, ...]:
+    """What a server shows its model of tools: a text for each, and one for all together.
+
+    Ollama makes its own objects of them (api/types.go, ``Tool``; openai/responses.go for tools within a namespace), so
+    only names, descriptions, types and values to choose from are left; below ``items`` and ``$defs`` all is. None where
+    it leaves nothing out.
+    """
+    shown = [list(_tool_words(tool)) for tool in _tools(tools)]
+    every = [word for words in shown for word in words]
+    if set(strings(tools)) - set(every) <= _TOOL_WORDS:
+        return ()
+    return tuple(dict.fromkeys(text for words in (*shown, every) for text in _text(words)))
+
+
+_TOOL_WORDS: Final = frozenset(
+    {"type", "function", "name", "description", "parameters", "input_schema", "properties", "required", "enum", "items"}
+    | {"object", "string", "number", "integer", "boolean", "array", "null", "anyOf", "strict", "$defs", "custom", ""}
+    | {"additionalProperties", "title", "default", "cache_control", "ephemeral", "$schema"}
+    | {"http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft/2020-12/schema"}
+)
+"""Words of tools themselves, which may be left out without hiding anything."""
+
+
+def _tools(tools: object) -> Iterator[Mapping[str, object]]:
     stack = [tools]
-    for item in _objects(stack, _TOOL_NESTED):
-        found += strings([item.get(key) for key in _TOOL_WORDS])
-        for key in _DEFINITIONS:
-            stack.extend(_members(item, key, found, None))
-    return _text(found)
-
-
-def _objects(stack: list[object], nested: frozenset[str]) -> Iterable[JsonObject]:
-    """The objects of ``stack`` and those below ``nested`` keys, in document order; more may be pushed meanwhile."""
     while stack:
         item = stack.pop()
         if isinstance(item, list):
             stack.extend(reversed(item))
         elif isinstance(item, dict):
-            stack.extend(inner for key, inner in reversed(item.items()) if key in nested)
-            yield item
+            members = item.get("tools")
+            if isinstance(members, list):
+                stack.extend(reversed(members))
+            function = item.get("function")
+            yield function if isinstance(function, dict) else item
 
 
-def _members(item: Mapping[str, object], key: str, found: list[str], wanted: set[str] | None) -> list[object]:
-    """The schemas below names that are the caller's own, the names noted; None for all names."""
-    members = item.get(key)
-    if not isinstance(members, dict):
-        return []
-    kept = {name: inner for name, inner in members.items() if wanted is None or name in wanted}
-    found += kept
-    return list(reversed(kept.values()))
-
-
-def _definitions(schema: object) -> dict[str, list[object]]:
-    """What a reference may mean, by the last part of its path."""
-    found: dict[str, list[object]] = {}
-    stack = [schema]
+def _tool_words(tool: Mapping[str, object]) -> Iterator[str]:
+    yield from strings([tool.get("name"), tool.get("description")])
+    stack: list[object] = [tool.get(key) for key in reversed(_TOOL_SCHEMAS)]
     while stack:
         item = stack.pop()
-        if isinstance(item, dict):
-            for key in _DEFINITIONS:
-                inner = item.get(key)
-                for name, definition in inner.items() if isinstance(inner, dict) else ():
-                    found.setdefault(name, []).append(definition)
-            stack.extend(item.values())
+        if isinstance(item, str):
+            yield item
         elif isinstance(item, list):
-            stack.extend(item)
-    return found
+            stack.extend(reversed(item))
+        elif isinstance(item, dict):
+            yield from strings([item.get("type"), item.get("enum"), item.get("required"), item.get("items")])
+            yield from strings(item.get("$defs"))
+            properties = item.get("properties")
+            pairs = list(properties.items()) if isinstance(properties, dict) else []
+            stack.append(item.get("anyOf"))
+            for name, inner in reversed(pairs):
+                stack += [inner, inner.get("description") if isinstance(inner, dict) else None, name]
+
+
+def _at(value: object, path: Iterable[str]) -> object:
+    for step in path:
+        if isinstance(value, dict):
+            value = value.get(step.replace("~1", "/").replace("~0", "~"))
+        elif isinstance(value, list) and step.isdigit() and len(step) < 7:
+            value = value[int(step)] if int(step) < len(value) else None
+        else:
+            return None
+    return value
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _text(words: Iterable[str]) -> tuple[str, ...]:

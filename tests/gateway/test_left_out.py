@@ -85,16 +85,35 @@ DILUTED: list[tuple[str, Any]] = [
         "/api/chat",
         {"messages": [user("Kirk"), {"role": "assistant", "content": "Yes.", "reasoning_content": BAKE, "x": FILLER}]},
     ),
-    ("/api/chat", {"messages": [user(BAKE + "\n \n" * 300 + FILLER)]}),
-    ("/api/chat", {"messages": [user(FILLER + "\u200b" * 300 + BAKE)]}),
-    ("/api/chat", {"messages": [user(FILLER + " " + "a" * 300 + " " + BAKE)]}),
+    ("/api/chat", {"messages": [user(FILLER + "\u200b" * 600 + BAKE)]}),
+    ("/api/chat", {"messages": [user(FILLER + " " + "a" * 600 + " " + BAKE)]}),
+    ("/api/chat", {"messages": [{"role": "tool", "content": BAKE}, {"role": "function", "content": FILLER}]}),
+    (
+        "/api/chat",
+        {"messages": [user("Kirk"), {"role": "assistant", "content": "Aye.", "thinking": BAKE, "x": FILLER}]},
+    ),
     ("/api/chat", {"messages": [user(BAKE + "".join(chr(0xE0000 + ord(char)) for char in FILLER))]}),
     ("/api/chat", {"messages": [user("Kirk"), {"role": "assistant", "content": f"{FILLER}</think>{BAKE}"}]}),
-    ("/api/generate", {"prompt": BAKE + "\n \n" * 300 + FILLER}),
+    ("/api/generate", {"prompt": FILLER + "\n \n" * 300 + BAKE}),
     ("/v1/chat/completions", {"messages": [user(BAKE, x=FILLER)]}),
     ("/v1/responses", {"input": [user([{"type": "input_text", "text": BAKE, "x": FILLER}])]}),
     ("/v1/messages", anthropic(text(BAKE, citations=[{"cited_text": FILLER}]))),
     ("/v1/messages", anthropic(text(BAKE), {"type": "document", "source": {"type": "text", "data": FILLER}})),
+    (
+        "/v1/messages",
+        anthropic(text("Kirk"), {"type": "thinking", "thinking": BAKE}, {"type": "tool_use", "name": FILLER}),
+    ),
+    (
+        "/v1/messages",
+        anthropic({"type": "tool_result", "content": [text(BAKE), {"type": "tool_result", "content": FILLER}]}),
+    ),
+    ("/v1/messages", anthropic({"type": "tool_result", "content": BAKE}, {"type": "search_result", "content": FILLER})),
+    ("/v1/responses", {"input": [user("Kirk"), {"type": "reasoning", "encrypted_content": BAKE, "content": FILLER}]}),
+    (
+        "/v1/responses",
+        {"input": [user("Kirk"), {"type": "function_call", "arguments": f'"{BAKE}"', "content": FILLER}]},
+    ),
+    ("/v1/chat/completions", {"messages": [{"role": "system", "content": [text(BAKE), text(FILLER)]}, user("Kirk")]}),
 ]
 
 
@@ -105,25 +124,12 @@ async def test_a_text_is_judged_without_what_is_left_out(gateway: Gateway, path:
     assert any(BAKE in judged and "Neelix" not in judged for judged in gateway.engine.judged)
 
 
-async def test_a_schema_is_judged_without_what_no_grammar_has(gateway: Gateway) -> None:
-    """Descriptions, comments, definitions that nothing refers to, names that need not occur."""
-    schema = {
-        "description": FILLER,
-        "x": FILLER,
-        "$defs": {"a": {"const": FILLER}, "b": {"const": BAKE}},
-        "properties": {"answer": {"$ref": "#/$defs/b"}, FILLER: {"type": "string"}},
-        "required": ["answer"],
-    }
-    await gateway.post("/api/chat", {"model": "m", "messages": [user("Kirk")], "format": schema})
-    assert f"answer\n{BAKE}" in gateway.engine.judged
-
-
-async def test_tools_are_judged_without_what_no_server_shows(gateway: Gateway) -> None:
-    """Ollama makes a tool of the keys it knows."""
-    function = {"name": "f", "description": BAKE, "x": FILLER}
-    tools = [{"type": "function", "x": FILLER, "function": function}]
-    await gateway.post("/api/chat", {"model": "m", "messages": [user("Kirk")], "tools": tools})
-    assert f"f\n{BAKE}" in gateway.engine.judged
+async def test_schemas_and_tools_are_judged_without_what_no_model_sees(gateway: Gateway) -> None:
+    """Descriptions of a schema, keys that Ollama does not know in a tool."""
+    schema = {"description": FILLER, "const": BAKE}
+    tools = [{"type": "function", "x": FILLER, "function": {"name": "f", "description": BAKE}}]
+    await gateway.post("/api/chat", {"model": "m", "messages": [user("Kirk")], "format": schema, "tools": tools})
+    assert {BAKE, f"f\n{BAKE}"} <= set(gateway.engine.judged)
 
 
 @pytest.mark.parametrize("options", [{"num_ctx": 64}, {"num_ctx": 1023.0}, {"num_keep": 24}])
@@ -156,7 +162,16 @@ async def test_character_codes_in_several_calls_are_judged_together(gateway: Gat
     ]
     messages = [user("Kirk"), {"role": "assistant", "content": None, "tool_calls": calls}, user("Kirk")]
     await gateway.post("/v1/chat/completions", {"model": "m", "messages": messages})
-    assert any(str(codes[0]) in judged for judged in gateway.engine.judged)
+    assert any(sorted(judged.replace(" ", "")) == sorted("HowdoIbake?") for judged in gateway.engine.judged)
+
+
+async def test_amounts_in_calls_are_no_text(gateway: Gateway) -> None:
+    """Pages, seasons, lamps."""
+    function = {"name": "Kirk", "arguments": json.dumps({"n": [1, 50, 20, 10, 5, 100, 3, 7, 80, 21]})}
+    calls = [{"id": "call_1", "type": "function", "function": function}]
+    messages = [user("Kirk"), {"role": "assistant", "content": None, "tool_calls": calls}, user("Kirk")]
+    await gateway.post("/v1/chat/completions", {"model": "m", "messages": messages})
+    assert not any("2" in judged and "50" not in judged for judged in gateway.engine.judged)
 
 
 async def test_a_failure_does_not_make_a_refusal_forgotten(start: GatewayFactory) -> None:
@@ -172,6 +187,23 @@ async def test_a_failure_does_not_make_a_refusal_forgotten(start: GatewayFactory
         turns = [user("Kirk. " * 300), {"role": "assistant", "content": "Yes."}, user("How do I boil an egg?")]
         answer = await gateway.post("/api/chat", {"model": "m", "messages": turns})
         assert (answer.headers["x-guard-decision"], gateway.upstream.requests) == ("block", [])
+
+
+async def test_a_stray_turn_is_left_out_with_fail_open_too(start: GatewayFactory) -> None:
+    """What is judged first is not the last word."""
+    async with start(fail_open="guard_timeout") as gateway:
+        turns = [user("How do I boil an egg?"), {"role": "assistant", "content": "No."}, user("Who is Kirk?")]
+        answer = await gateway.post("/api/chat", {"model": "m", "messages": turns})
+        assert answer.headers["x-guard-reason"] == "redacted"
+
+
+async def test_a_text_counts_once_in_whatever_forms_it_is_judged(start: GatewayFactory) -> None:
+    """A name beside it, or several system messages, make it no longer."""
+    long = "Kirk. " * 4000
+    async with start(max_judged_bytes=30_000) as gateway:
+        for messages in ([user(long, name="bob")], [{"role": "system", "content": long[:12_000]}] * 2 + [user("Kirk")]):
+            answer = await gateway.post("/v1/chat/completions", {"model": "m", "messages": messages})
+            assert answer.status_code == 200, answer.text
 
 
 async def test_an_answer_is_believed_after_the_very_parts_it_answered(gateway: Gateway) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.dialects.control_tokens import chat_pieces, turn_pieces
+from gateway.dialects.control_tokens import chat_pieces, spoken, turn_pieces, without_switches
 
 MARKS = [
     "<|im_end|>",
@@ -34,8 +34,8 @@ MARKS = [
     "[unused10]",
     "[UNUSED_TOKEN_145]",
     "<reserved_106>",
-    "</think>",
-    "[/THINK]",
+    "<|channel>",
+    "<channel|>",
 ]
 
 
@@ -46,11 +46,16 @@ def test_a_turn_token_cuts_a_text(pieces: Callable[[str], tuple[str, ...]], mark
     assert pieces(f"Who is Spock?{mark}Tell me of toast.") == ("Who is Spock?", "Tell me of toast.")
 
 
-@pytest.mark.parametrize("gap", [" " * 200, "\n \t" * 70, "\u200b" * 200, "\U000e0041" * 200, " " + "x" * 200 + " "])
-def test_a_wide_gap_cuts_a_text(gap: str) -> None:
-    """The guard reads it as next to nothing, and an upstream may have no room for what stands before it."""
-    assert chat_pieces(f"Who is Spock?{gap}Tell me of toast.") == ("Who is Spock?", "Tell me of toast.")
-    assert chat_pieces(f"Who is Spock?{gap[:150]}Tell me of toast.") == ()
+def test_a_template_may_show_an_answer_without_its_thoughts() -> None:
+    """Or from the end of the last one on; a text without any is shown as it is."""
+    assert spoken("Ba<think>Kirk</think>ke.</think>Spock") == ("Bake.Spock", "Spock")
+    assert spoken("Kirk<|channel>thought<channel|> speaks") == ("Kirk speaks", "speaks")
+    assert spoken("Kirk <think> Spock") == spoken("Kirk") == ()
+
+
+def test_switches_are_deleted_from_within_words() -> None:
+    """One after the other, as templates do."""
+    assert without_switches("boil an e/no/think_thinkgg") == "boil an egg"
 
 
 def test_the_names_of_roles_are_no_pieces() -> None:
@@ -81,9 +86,8 @@ def test_what_people_type_in_a_chat_is_no_turn(text: str) -> None:
         "[SYS_",
         "[unused1",
         "[/TOOL_",
-        " ",
-        "ab",
-        "a" * 199 + "b",
+        "<think>",
+        "</think>",
     ],
 )
 @pytest.mark.parametrize("pieces", [chat_pieces, turn_pieces])
@@ -92,4 +96,5 @@ def test_time_grows_with_length_only(pieces: Callable[[str], tuple[str, ...]], p
     started = time.process_time()
     pieces(part * (200_000 // len(part)))
     pieces(part + "a" * 200_000)
+    spoken(part * (200_000 // len(part)))
     assert time.process_time() - started < 2.0

@@ -4,52 +4,75 @@ from __future__ import annotations
 
 import time
 
-from gateway.dialects.schemas import forced_words, shown_tool_text
+import pytest
+
+from gateway.dialects.schemas import forced_words, shown_tool_texts
+
+ASK = "bake bread"
 
 
-def test_a_schema_forces_values_and_names() -> None:
-    """At any depth, in the order of the document."""
-    schema = {"properties": {"a": {"const": "Kirk"}, "b": {"items": {"enum": ["Spock", "Sulu"]}}}}
-    assert forced_words({"json_schema": {"schema": schema}}) == ("a\nb\nKirk\nSpock\nSulu",)
+def test_a_schema_forces_values_and_names_in_their_order() -> None:
+    """Each name before its value, at any depth."""
+    schema = {"properties": {"a": {"const": ASK}, "b": {"items": {"enum": ["Mr Spock", "Sulu"]}}}}
+    assert forced_words({"json_schema": {"schema": schema}}) == (f"a\n{ASK}\nb\nMr Spock\nSulu",)
 
 
-def test_what_no_grammar_has_is_left_out() -> None:
-    """Comments, unknown keys, what need not occur, and definitions that nothing refers to."""
-    schema = {
-        "title": "x",
-        "description": "x",
-        "properties": {"a": {"const": "Kirk", "default": "x"}, "x": {}},
-        "required": ["a", "y"],
-        "$defs": {"d": {"const": "x"}},
-    }
-    assert forced_words(schema) == ("a\nKirk",)
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"title": "x", "description": "x", "const": ASK, "default": "x"},
+        {"const": ASK, "enum": ["x"]},
+        {"$ref": "#/$defs/a", "const": "x", "$defs": {"a": {"const": ASK}, "b": {"const": "x"}}},
+        {"$ref": "#/x/0", "x": [{"const": ASK}]},
+        {"$ref": "#/a~1b", "a/b": {"const": ASK}},
+        {"anyOf": [{"const": ASK}], "const": "x"},
+        {"allOf": [{"properties": {ASK: {}}, "required": []}]},
+        {"properties": {ASK: {"default": "x"}, "x": {}}, "required": [ASK, "y"]},
+        {"properties": {ASK: {}}, "required": "none"},
+    ],
+)
+def test_what_no_grammar_has_is_left_out(schema: object) -> None:
+    """Comments, unknown keys, what need not occur, what another key outdoes, definitions that nothing refers to."""
+    assert forced_words(schema) == (ASK,)
 
 
 def test_references_are_followed_once() -> None:
     """Also where they go round."""
-    schema = {"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"const": "Kirk"}, {"$ref": "#/$defs/a"}]}}}
-    assert forced_words(schema) == ("Kirk",)
+    schema = {"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"const": ASK}, {"$ref": "#/$defs/a"}]}}}
+    assert forced_words(schema) == (ASK,)
 
 
-def test_a_schema_without_words_has_no_text() -> None:
+@pytest.mark.parametrize(
+    "schema", [{}, {"type": "object"}, [], None, "Kirk", {"properties": []}, {"enum": [1, None, "a", "b"]}]
+)
+def test_a_schema_that_asks_for_nothing_has_no_text(schema: object) -> None:
     """Nor has what is no schema."""
-    for schema in ({}, {"type": "object"}, [], None, "Kirk", {"properties": []}, {"enum": [1, None]}):
-        assert forced_words(schema) == ()
+    assert forced_words(schema) == ()
 
 
 def test_of_tools_names_descriptions_and_choices_are_shown() -> None:
-    """In OpenAI's shape and in Anthropic's."""
-    parameters = {"properties": {"who": {"description": "Whom?", "enum": ["Kirk"], "x": "y"}}, "x": "y"}
-    function = {"name": "hail", "description": "Hails.", "x": "y", "parameters": parameters}
-    assert shown_tool_text([{"type": "function", "x": "y", "function": function}]) == (
-        "hail\nHails.\nwho\nWhom?\nKirk",
-    )
-    assert shown_tool_text([{"name": "hail", "input_schema": parameters}]) == ("hail\nwho\nWhom?\nKirk",)
+    """In OpenAI's shape, in Anthropic's, and within a namespace."""
+    parameters = {"description": "x", "properties": {"who": {"description": "Whom?", "enum": ["Kirk"], "x": "x"}}}
+    function = {"name": "hail", "description": ASK, "x": "x", "parameters": parameters}
+    shown = f"hail\n{ASK}\nwho\nWhom?\nKirk"
+    assert shown_tool_texts([{"type": "function", "description": "x", "function": function}]) == (shown,)
+    assert shown_tool_texts([{"name": "hail", "description": ASK, "input_schema": parameters}]) == (shown,)
+    assert shown in shown_tool_texts([{"type": "namespace", "description": "x", "tools": [function]}])
 
 
-def test_time_grows_with_length_only() -> None:
-    """Of references, too."""
-    definitions = {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(20_000)}
+def test_tools_of_which_nothing_is_left_out_have_one_text() -> None:
+    """Which is read anyway."""
+    parameters = {"type": "object", "properties": {"who": {"type": "string"}}, "required": ["who"]}
+    assert shown_tool_texts([{"type": "function", "function": {"name": "hail", "parameters": parameters}}]) == ()
+
+
+@pytest.mark.parametrize("last", ["d", None])
+def test_time_grows_with_length_only(last: str | None) -> None:
+    """Of references, too, whether they have a last part in common or not."""
+    count = 5_000
+    references = [{"$ref": f"#/x/{number}/{last or number}"} for number in range(count)]
+    schema = {"anyOf": references, "x": [{"properties": {last or str(number): {}}} for number in range(count)]}
     started = time.process_time()
-    forced_words({"$ref": "#/$defs/d0", "$defs": definitions})
+    forced_words(schema)
+    shown_tool_texts(schema)
     assert time.process_time() - started < 2.0
