@@ -153,13 +153,13 @@ def joined_forms(messages: Sequence[Message]) -> tuple[str, ...]:
 
 def system_use(messages: Sequence[Message], where: str) -> Iterable[ChannelUse]:
     """The use of the channel by system messages: all together, and each of several, since a template may show one."""
-    if not any(message.texts for message in messages):
+    if not messages:
         return
     together = joined_forms(messages)
     singly = [form for message in messages for form in (*joined_forms([message]), *message.parts)]
     yield ChannelUse(
         Channel.SYSTEM,
         where,
-        tuple(form for form in together if form),
-        tuple(dict.fromkeys(form for form in singly if form and form not in together)),
+        tuple(form for form in together if form.strip()),
+        tuple(dict.fromkeys(form for form in singly if form.strip() and form not in together)),
     )

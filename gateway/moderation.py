@@ -227,7 +227,7 @@ class Moderator:
         exchanges = _exchanges(conversation.messages, self._settings, self._answers)
         extra = self._channel_texts(conversation, exchanges)
         if self._settings.fail_open and exchanges:
-            # Whoever can bring about a failure by other texts must not get a refusal forgotten by it.
+            # Whoever can bring about a failure by texts before the last must not get a refusal forgotten by it.
             refused += [verdict for verdict in await self._judge_last(exchanges) if verdict.blocked]
         self._check_bounds([*self._channel_forms(conversation), *(run.forms for run in _all_runs(exchanges))])
         verdicts = await self._judge.verdicts(extra)
@@ -366,6 +366,8 @@ class Moderator:
 def _with_pieces(texts: Iterable[str]) -> tuple[str, ...]:
     """The texts, as templates change them, and what their tokens would make turns of; no empty ones, none twice."""
     whole = [text for text in texts if text]
+    # What joins messages without a text of their own is none either.
+    whole = [text for text in whole if text.strip()] or whole
     switched = [less for text in whole if (less := without_switches(text)) != text and less.strip()]
     return tuple(dict.fromkeys([*whole, *switched, *(piece for text in whole for piece in chat_pieces(text))]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 from guard.normalise import normalise
@@ -13,11 +14,9 @@ _LEAST_CHARACTERS: Final = 3 * _SLICE_CHARACTERS
 _NEXT_TO_NOTHING: Final = 12
 """So much may be left of a slice within a gap."""
 
-_MOST_GAPS: Final = 4
-
 
 def after_gaps(text: str, normalised: str) -> list[str]:
-    """What follows each of the last wide gaps, normalised, if it is more than a word.
+    """What follows each wide gap, up to the next one, normalised; if it is more than a word.
 
     Args:
         text: as typed.
@@ -26,11 +25,7 @@ def after_gaps(text: str, normalised: str) -> list[str]:
     if len(text) - len(normalised) < _LEAST_CHARACTERS // 2 or len(text) < _LEAST_CHARACTERS:
         return []
     starts = range(0, len(text) - _SLICE_CHARACTERS + 1, _SLICE_CHARACTERS)
-    empty = [len(normalise(text[start : start + _SLICE_CHARACTERS])) <= _NEXT_TO_NOTHING for start in starts]
-    ends = [
-        start + _SLICE_CHARACTERS
-        for start, is_empty, is_next_empty in zip(starts, empty, [*empty[1:], False], strict=True)
-        if is_empty and not is_next_empty
-    ]
-    rests = [normalise(text[end:]) for end in ends[-_MOST_GAPS:]]
-    return [rest for rest in rests if len(rest.split()) > 1]
+    empty = [start for start in starts if len(normalise(text[start : start + _SLICE_CHARACTERS])) <= _NEXT_TO_NOTHING]
+    bounds = pairwise([*empty, len(text)])
+    pieces = (normalise(text[start + _SLICE_CHARACTERS : end]) for start, end in bounds)
+    return [piece for piece in pieces if len(piece.split()) > 1]

@@ -88,7 +88,10 @@ def render_prompts(turns: Sequence[Turn], template: PromptTemplate) -> list[str]
     text = _judged(turns)
     whole = normalise(text)
     plain = without_concealed(text)
-    readings = [whole, *([normalise(plain)] if plain != text else []), *after_gaps(text, whole)]
+    readings = [whole, *after_gaps(text, whole)]
+    if plain != text:
+        open_whole = normalise(plain)
+        readings += [open_whole, *after_gaps(plain, open_whole)]
     kept = [reading for reading in dict.fromkeys(readings) if reading or not whole]
     return [template.render(texts) for reading in kept for texts in _windows(turns, reading)]
 

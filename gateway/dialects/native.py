@@ -57,10 +57,11 @@ def cut_uses(body: JsonObject) -> Iterable[ChannelUse]:
     if not isinstance(options, dict):
         return
     size, kept = options.get("num_ctx"), options.get("num_keep")
-    if isinstance(size, int | float) and 0 < size < LEAST_CONTEXT_TOKENS:
+    if isinstance(size, int | float) and size < LEAST_CONTEXT_TOKENS:
         yield ChannelUse(Channel.CONTEXT, f"options.num_ctx below {LEAST_CONTEXT_TOKENS}")
-    if isinstance(kept, int | float) and kept > MOST_KEPT_TOKENS:
-        yield ChannelUse(Channel.CONTEXT, f"options.num_keep above {MOST_KEPT_TOKENS}")
+    # Below zero it keeps all that there is room for.
+    if isinstance(kept, int | float) and not 0 <= kept <= MOST_KEPT_TOKENS:
+        yield ChannelUse(Channel.CONTEXT, f"options.num_keep outside of 0 to {MOST_KEPT_TOKENS}")
 
 
 def format_use(body: JsonObject) -> Iterable[ChannelUse]:

@@ -84,6 +84,9 @@ _SHOWN_KEYS: Final = frozenset(
 _ID_KEYS: Final = frozenset({"id", "call_id", "tool_call_id", "tool_use_id"})
 """Some templates write the ids of calls into the prompt, so one that a client made up itself is read as text."""
 
+_ARGUMENTS: Final = frozenset({"arguments", "input"})
+"""Keys of calls, below which a client's numbers stand."""
+
 _MANY_CODES: Final = 8
 _LETTER_SHARE: Final = 0.75
 _LAST_OF_ALPHABETS: Final = 0x600
@@ -184,20 +187,24 @@ def told(value: object, key: str = "") -> Iterator[str]:
 
 
 def _told(value: object, key: str, shown: Container[str]) -> Iterator[tuple[str, bool]]:
-    """Each text, and whether all keys above it are in ``shown``."""
-    if isinstance(value, str):
-        yield from ((text, True) for text in _told_string(value, key))
-    elif isinstance(value, dict) and key == "arguments":
-        # Its names and ids are the caller's own.
-        yield from ((text, True) for text in all_text(value))
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            is_shown = name in shown
-            yield from ((name, is_shown),) if name.strip() and name not in _WORDS else ()
-            yield from ((text, is_shown and below) for text, below in _told(inner, name, shown))
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _told(inner, key, shown)
+    """Each text in document order, and whether all keys above it are in ``shown``."""
+    # The key is None for what is a name itself.
+    stack: list[tuple[object, str | None, bool]] = [(value, key, True)]
+    while stack:
+        item, above, is_shown = stack.pop()
+        if isinstance(item, str):
+            yield from ((text, is_shown) for text in ((item,) if above is None else _told_string(item, above)))
+        elif isinstance(item, dict) and above == "arguments":
+            # Its names and ids are the caller's own.
+            yield from ((text, is_shown) for text in all_text(item))
+        elif isinstance(item, dict):
+            for name, inner in reversed(item.items()):
+                below = is_shown and name in shown
+                stack.append((inner, name, below))
+                if name.strip() and name not in _WORDS:
+                    stack.append((name, None, below))
+        elif isinstance(item, list):
+            stack.extend((inner, above, is_shown) for inner in reversed(item))
 
 
 class _All:
@@ -236,48 +243,44 @@ def told_beside(item: JsonObject, read: Iterable[str], where: str, shown: Contai
 
 def call_uses(body: JsonObject) -> Iterable[ChannelUse]:
     """What calls say together by their ids and numbers, if each says nothing and so is told by nothing else."""
-    ids, numbers = _ids_and_numbers([body.get("messages"), body.get("input")])
+    ids, numbers = _ids_and_numbers(body)
     if texts := texts_of_ids(ids):
         yield ChannelUse(Channel.ASSISTANT, "the ids of calls", texts)
     if text := _spelt(numbers):
         yield ChannelUse(Channel.ASSISTANT, "the numbers of calls", (text,))
 
 
-def _ids_and_numbers(turns: list[object]) -> tuple[list[str], list[int]]:
-    """The ids that chance made, and the whole numbers in arguments, in document order."""
+def _ids_and_numbers(body: JsonObject) -> tuple[list[str], list[int]]:
+    """The ids that chance made, and the whole numbers in the arguments of calls, in document order."""
     ids: list[str] = []
     numbers: list[int] = []
-    stack = turns[::-1]
+    stack: list[tuple[object, bool]] = [(value, False) for value in reversed(body.values())]
     while stack:
-        item = stack.pop()
+        item, is_argument = stack.pop()
         if isinstance(item, list):
-            stack.extend(reversed(item))
+            stack.extend((inner, is_argument) for inner in reversed(item))
         elif isinstance(item, dict):
-            stack.extend(reversed(item.values()))
-            for key, value in item.items():
-                if key in _ID_KEYS and isinstance(value, str) and value not in _WORDS and is_made_id(value):
-                    ids.append(value)
-                elif key == "arguments" or (key == "input" and isinstance(value, dict)):
-                    numbers += _whole_numbers(value)
+            for key, value in reversed(item.items()):
+                if key == "arguments" and isinstance(value, str):
+                    stack.append((_read_json(value), True))
+                else:
+                    stack.append((value, is_argument or key in _ARGUMENTS))
+            ids += (value for key, value in item.items() if key in _ID_KEYS and _is_silent_id(value))
+        elif is_argument and isinstance(item, int) and not isinstance(item, bool):
+            numbers.append(item)
     return ids, numbers
 
 
-def _whole_numbers(arguments: object) -> Iterable[int]:
-    if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments)
-        except (ValueError, RecursionError, MemoryError):
-            # Whoever reads the call's texts refuses it, or reads it as one.
-            return
-    stack = [arguments]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, dict):
-            stack.extend(reversed(item.values()))
-        elif isinstance(item, list):
-            stack.extend(reversed(item))
-        elif isinstance(item, int) and not isinstance(item, bool):
-            yield item
+def _is_silent_id(value: object) -> bool:
+    return isinstance(value, str) and value not in _WORDS and is_made_id(value)
+
+
+def _read_json(text: str) -> object:
+    """None for what is no JSON: whoever reads the call's texts refuses it, or takes it for one."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError, MemoryError):
+        return None
 
 
 def _spelt(numbers: Sequence[int]) -> str:

@@ -40,6 +40,8 @@ class _Forced:
             item = stack.pop()
             if isinstance(item, str):
                 yield item
+            elif isinstance(item, list):
+                stack.extend(_schemas(reversed(item)))
             elif isinstance(item, dict) and id(item) not in self._visited:
                 self._visited.add(id(item))
                 stack.extend(reversed(list(self._steps(item))))
@@ -47,20 +49,21 @@ class _Forced:
     def _steps(self, item: Mapping[str, object]) -> Iterable[object]:
         """Words and schemas below one schema."""
         if isinstance(reference := item.get("$ref"), str):
-            return [_at(self._root, reference.lstrip("#/").split("/"))]
+            # Only schemas: a text would be yielded once for each that refers to it.
+            return _schemas([_at(self._root, reference.lstrip("#/").split("/"))])
         for key in ("oneOf", "anyOf"):
             if isinstance(choices := item.get(key), list):
-                return choices
+                return _schemas(choices)
         if "const" in item:
             return strings(item["const"])
         if "enum" in item:
             return strings(item["enum"])
-        nested = [*self._properties(item, item.get("required")), item.get("additionalProperties")]
+        nested = [*self._properties(item, item.get("required")), *_schemas([item.get("additionalProperties")])]
         for part in _list(item.get("allOf")):
             if isinstance(part, dict):
                 # All of their properties are required, whatever they say; a reference is followed.
                 nested += [*self._properties(part, None), part]
-        return [*nested, item.get("items"), *_list(item.get("prefixItems"))]
+        return [*nested, *_schemas([item.get("items"), *_list(item.get("prefixItems"))])]
 
     def _properties(self, item: Mapping[str, object], required: object) -> Iterator[object]:
         properties = item.get("properties")
@@ -68,7 +71,7 @@ class _Forced:
             needed = set(strings(required)) if isinstance(required, list) else None
             for name, inner in properties.items():
                 if needed is None or name in needed:
-                    yield from (name, inner)
+                    yield from (name, *_schemas([inner]))
 
 
 def shown_tool_texts(tools: object) -> tuple[str, ...]:
@@ -109,8 +112,10 @@ def _tools(tools: object) -> Iterator[Mapping[str, object]]:
 
 
 def _tool_words(tool: Mapping[str, object]) -> Iterator[str]:
+    """Of one tool; of the description of all its parameters together Ollama knows nothing."""
     yield from strings([tool.get("name"), tool.get("description")])
-    stack: list[object] = [tool.get(key) for key in reversed(_TOOL_SCHEMAS)]
+    tops = [tool.get(key) for key in _TOOL_SCHEMAS]
+    stack: list[object] = tops[::-1]
     while stack:
         item = stack.pop()
         if isinstance(item, str):
@@ -118,20 +123,19 @@ def _tool_words(tool: Mapping[str, object]) -> Iterator[str]:
         elif isinstance(item, list):
             stack.extend(reversed(item))
         elif isinstance(item, dict):
-            yield from strings([item.get("type"), item.get("enum"), item.get("required"), item.get("items")])
-            yield from strings(item.get("$defs"))
+            described = None if any(item is top for top in tops) else item.get("description")
+            yield from strings([described, *(item.get(key) for key in ("type", "enum", "required", "items", "$defs"))])
             properties = item.get("properties")
-            pairs = list(properties.items()) if isinstance(properties, dict) else []
             stack.append(item.get("anyOf"))
-            for name, inner in reversed(pairs):
-                stack += [inner, inner.get("description") if isinstance(inner, dict) else None, name]
+            for name, inner in reversed(properties.items()) if isinstance(properties, dict) else ():
+                stack += [inner, name]
 
 
 def _at(value: object, path: Iterable[str]) -> object:
     for step in path:
         if isinstance(value, dict):
             value = value.get(step.replace("~1", "/").replace("~0", "~"))
-        elif isinstance(value, list) and step.isdigit() and len(step) < 7:
+        elif isinstance(value, list) and step.isascii() and step.isdigit() and len(step) < 7:
             value = value[int(step)] if int(step) < len(value) else None
         else:
             return None
@@ -140,6 +144,10 @@ def _at(value: object, path: Iterable[str]) -> object:
 
 def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
+
+
+def _schemas(values: Iterable[object]) -> list[object]:
+    return [value for value in values if isinstance(value, dict | list)]
 
 
 def _text(words: Iterable[str]) -> tuple[str, ...]:

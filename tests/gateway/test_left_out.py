@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from tests.fakes import ScriptedEngine
 from tests.gateway.running import Gateway, GatewayFactory
@@ -132,7 +133,9 @@ async def test_schemas_and_tools_are_judged_without_what_no_model_sees(gateway: 
     assert {BAKE, f"f\n{BAKE}"} <= set(gateway.engine.judged)
 
 
-@pytest.mark.parametrize("options", [{"num_ctx": 64}, {"num_ctx": 1023.0}, {"num_keep": 24}])
+@pytest.mark.parametrize(
+    "options", [{"num_ctx": 64}, {"num_ctx": 1023.0}, {"num_ctx": 0}, {"num_keep": 24}, {"num_keep": -1}]
+)
 @pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
 async def test_strangers_do_not_choose_what_is_cut_off(gateway: Gateway, path: str, options: Any) -> None:
     """Ollama drops from a prompt what does not fit the context that the client names."""
@@ -144,7 +147,7 @@ async def test_strangers_do_not_choose_what_is_cut_off(gateway: Gateway, path: s
 
 async def test_usual_options_pass(gateway: Gateway) -> None:
     """Of Ollama's own example, and of clients."""
-    for options in ({"num_ctx": 1024, "num_keep": 5}, {"num_ctx": 8192}, {"num_keep": -1}, {"seed": 1}):
+    for options in ({"num_ctx": 1024, "num_keep": 5}, {"num_ctx": 8192}, {"num_keep": 0}, {"seed": 1}):
         body = {"model": "m", "messages": [user("Kirk")], "options": options}
         assert (await gateway.post("/api/chat", body)).status_code == 200
 
@@ -178,6 +181,7 @@ async def test_a_failure_does_not_make_a_refusal_forgotten(start: GatewayFactory
     """With ``fail_open`` a client could bring one about by a long text beside the refused one."""
 
     class SlowOnLong(ScriptedEngine):
+        @override
         async def score(self, prompts: Any) -> Any:
             if any(len(prompt) > 1000 for prompt in prompts):
                 self.hold()

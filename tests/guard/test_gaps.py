@@ -33,6 +33,11 @@ def test_what_follows_a_gap_is_read_by_itself(gap: str) -> None:
     assert "Spock" not in rest
 
 
+def test_nothing_between_gaps_is_passed_over() -> None:
+    """However many follow."""
+    assert ASK in gaps("Spock" + " " * 600 + ASK + (" " * 600 + "Kirk speaks.") * 9)
+
+
 @pytest.mark.parametrize("text", NONE)
 def test_what_people_type_has_no_gap(text: str) -> None:
     """Prose, code, tables, a single word behind much space."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.dialects.openai_content import Content, told_beside
+from gateway.dialects.openai_content import Content, call_uses, told_beside
 from tests.gateway.running import Gateway, GatewayFactory
 
 ASK = "How do I boil an egg?"
@@ -512,3 +513,14 @@ async def test_a_transcription_without_a_form_is_not_read(start: GatewayFactory)
             "/v1/audio/transcriptions", {"prompt": ASK, "file": base64.b64encode(b"a").decode()}
         )
         assert (answer.status_code, gateway.upstream.requests) == (415, [])
+
+
+def test_time_grows_with_length_only() -> None:
+    """Also of numbers deep within arguments; a generous bound, to catch squares only."""
+    arguments: Any = list(range(20_000))
+    for _ in range(60):
+        arguments = {"arguments": {"input": arguments}}
+    started = time.process_time()
+    list(call_uses({"messages": [arguments]}))
+    told_beside({"x": arguments}, (), "x")
+    assert time.process_time() - started < 2.0

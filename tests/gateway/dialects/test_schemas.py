@@ -66,6 +66,12 @@ def test_tools_of_which_nothing_is_left_out_have_one_text() -> None:
     assert shown_tool_texts([{"type": "function", "function": {"name": "hail", "parameters": parameters}}]) == ()
 
 
+def test_a_reference_to_a_text_is_none() -> None:
+    """It would be as much text as there are references; nor does an odd path raise."""
+    schema = {"x": ASK * 1000, "allOf": [{}], "anyOf": [{"$ref": "#/x"}] * 1000 + [{"$ref": "#/allOf/\u00b2"}, ASK]}
+    assert forced_words(schema) == ()
+
+
 @pytest.mark.parametrize("last", ["d", None])
 def test_time_grows_with_length_only(last: str | None) -> None:
     """Of references, too, whether they have a last part in common or not."""
