@@ -127,7 +127,7 @@ def calibrate_guard(
     adapter: Annotated[str, typer.Argument(help="A shipped adapter's name or an adapter folder.")],
     data: Annotated[Path, typer.Option(help="Validation rows, never trained on: JSON Lines.")],
     max_false_block: Annotated[float, typer.Option(help="At most this share of on-topic prompts is refused.")] = 0.01,
-    balanced: Annotated[bool, typer.Option("--balanced", help="Promise nothing: highest balanced accuracy.")] = False,
+    balanced: Annotated[bool, typer.Option("--balanced", help="Promise nothing; equal error rates.")] = False,
     uncertain_share: Annotated[
         float, typer.Option(help="Share of rows next to the threshold that are uncertain.")
     ] = 0.0,

@@ -31,7 +31,7 @@ class Aim:
 
     Attributes:
         max_false_block: the promise: at most this share of on-topic prompts is refused, at 95 % confidence. None
-            promises nothing and takes the threshold of the highest balanced accuracy.
+            promises nothing and takes the threshold at which both labels are wrong equally often.
         uncertain_share: share of all rows that fall into the uncertain band, those next to the threshold on the side
             of the band's decision: so the promise holds whatever it is.
         uncertain_decision: what is done within the band.
@@ -219,7 +219,7 @@ def _check(on_topic: Bools, differences: Floats, aim: Aim) -> None:
 def _choose_cut(on_topic: Bools, differences: Floats, aim: Aim) -> float:
     """The difference, in nats, below which rows are refused."""
     if aim.max_false_block is None:
-        return _most_balanced(on_topic, differences)
+        return _equal_error_cut(on_topic, differences)
     largest = largest_threshold(differences[on_topic], allowed_false_blocks(int(on_topic.sum()), aim.max_false_block))
     if largest == -math.inf:
         unscored = int(np.isinf(differences[on_topic]).sum())
@@ -236,14 +236,18 @@ def _choose_cut(on_topic: Bools, differences: Floats, aim: Aim) -> float:
     return (last + float(differences[on_topic & (differences > last)].min())) / 2
 
 
-def _most_balanced(on_topic: Bools, differences: Floats) -> float:
-    """The cut of the highest mean of both labels' recalls; the middle one of several."""
+def _equal_error_cut(on_topic: Bools, differences: Floats) -> float:
+    """The cut at which the labels' error rates differ least (equal error rate); the middle one of several.
+
+    The mean of both labels' recalls is all but flat about its peak, so that the peak's place is chance: where rows are
+    drawn again from the same ones it moves twice as far as this.
+    """
     values = np.unique(differences[np.isfinite(differences)])
     cuts = np.concatenate([values[:1], (values[1:] + values[:-1]) / 2])
-    allowed_right = [float(np.mean(differences[on_topic] >= cut)) for cut in cuts]
-    refused_right = [float(np.mean(differences[~on_topic] < cut)) for cut in cuts]
-    balanced = np.asarray(allowed_right) + np.asarray(refused_right)
-    best = np.flatnonzero(balanced >= balanced.max() - 1e-12)
+    false_blocks = np.asarray([float(np.mean(differences[on_topic] < cut)) for cut in cuts])
+    misses = np.asarray([float(np.mean(differences[~on_topic] >= cut)) for cut in cuts])
+    apart = np.abs(false_blocks - misses)
+    best = np.flatnonzero(apart <= apart.min() + 1e-12)
     return float(cuts[best[len(best) // 2]])
 
 
