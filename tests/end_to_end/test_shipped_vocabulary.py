@@ -16,8 +16,8 @@ from train.recipe import load_recipe
 from train.run import split_data
 
 MOST_READ_OTHERWISE: Final = 0.25
-"""Tokens that the rows have once or twice are left out, most of all of other languages than English, of which the corpus
-has more than when the list was chosen: these rows have a rare word in smaller pieces."""
+"""Tokens that the rows have once or twice are left out, most of all of other languages than English, of which there are
+more rows than when the list was chosen: these have a rare word in smaller pieces."""
 
 
 @pytest.mark.slow
