@@ -7,22 +7,23 @@ from typing import Final
 
 from gateway.intake import strings
 
-_WRAPPERS: Final = (("json_schema", "schema"), ("schema",), ("json_schema",), ())
-"""Where a format has its schema; the first that there is counts."""
+_PLACES: Final = (("json_schema", "schema"), ("schema",), ("json_schema",), ())
+"""Where a format may have its schema: which of them counts is the route's affair."""
 
 _TOOL_SCHEMAS: Final = ("parameters", "input_schema")
 
 
 def forced_words(schema: object) -> tuple[str, ...]:
-    """What a schema makes a model write, as one text: given values, and names of properties that it must have.
+    """What a schema makes a model write, as a text: given values, and names of properties that it must have.
 
     In the order and with the precedence of llama.cpp (common/json-schema-to-grammar.cpp, ``visit``). Titles,
     descriptions, unknown keys and definitions that nothing refers to are in no grammar. None where nothing was left out
     but words that every schema has, or what is left asks for nothing: single names and values.
     """
-    root = next((found for path in _WRAPPERS if isinstance(found := _at(schema, path), dict)), None)
-    words = list(_Forced(root).words()) if isinstance(root, dict) else []
-    return _text(words) if any(len(word.split()) > 1 for word in words) else ()
+    roots = [found for path in _PLACES if isinstance(found := _at(schema, path), dict)]
+    forced = [list(_Forced(root).words()) for root in roots]
+    asking = [words for words in forced if any(len(word.split()) > 1 for word in words)]
+    return tuple(dict.fromkeys(text for words in asking for text in _text(words)))
 
 
 class _Forced:

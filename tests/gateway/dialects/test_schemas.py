@@ -36,6 +36,11 @@ def test_what_no_grammar_has_is_left_out(schema: object) -> None:
     assert forced_words(schema) == (ASK,)
 
 
+def test_every_place_of_a_schema_is_looked_at() -> None:
+    """Ollama's own routes have it without a wrapper, whatever it is called."""
+    assert forced_words({"schema": {"const": "Mr Spock"}, "const": ASK}) == ("Mr Spock", ASK)
+
+
 def test_references_are_followed_once() -> None:
     """Also where they go round."""
     schema = {"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"const": ASK}, {"$ref": "#/$defs/a"}]}}}
