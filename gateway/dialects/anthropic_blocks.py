@@ -94,7 +94,7 @@ def text_blocks(value: object, where: str) -> Content:
         BadRequestError: if there is something else.
     """
     found = read_content(value, where)
-    if found.results or found.uses:
+    if found.results or found.uses or found.unread:
         raise BadRequestError(f"{where} has the wrong type, wanted a string or text blocks")
     return found.content
 

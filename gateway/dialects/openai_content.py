@@ -183,7 +183,7 @@ def told(value: object, key: str = "") -> Iterator[str]:
     Raises:
         BadRequestError: if the arguments of a call are JSON that can't be read in exactly one way.
     """
-    return (text for text, _ in _told(value, key, _ALL_SHOWN))
+    return (text for text, _ in _told(value, key, ()))
 
 
 def _told(value: object, key: str, shown: Container[str]) -> Iterator[tuple[str, bool]]:
@@ -205,16 +205,6 @@ def _told(value: object, key: str, shown: Container[str]) -> Iterator[tuple[str,
                     stack.append((name, None, below))
         elif isinstance(item, list):
             stack.extend((inner, above, is_shown) for inner in reversed(item))
-
-
-class _All:
-    """Has everything."""
-
-    def __contains__(self, _: object) -> bool:
-        return True
-
-
-_ALL_SHOWN: Final = _All()
 
 
 def told_beside(item: JsonObject, read: Iterable[str], where: str, shown: Container[str] = _SHOWN_KEYS) -> Content:

@@ -307,3 +307,11 @@ async def test_an_image_by_its_address_is_fetched_for_nobody(start: GatewayFacto
     async with start(profile="trusted", api="llama-server") as gateway:
         assert (await gateway.post(path, body)).status_code == 400
         assert gateway.upstream.requests == []
+
+
+@pytest.mark.parametrize("kind", ["tool_result", "search_result", "web_fetch_tool_result"])
+def test_a_system_text_has_no_results(kind: str) -> None:
+    """Of whatever tool."""
+    system = [{"type": "text", "text": "Kirk"}, {"type": kind, "content": "Spock"}]
+    with pytest.raises(BadRequestError, match="wanted a string or text blocks"):
+        dialect(Flavour.OLLAMA).parse({"model": "m", "system": system, "messages": []}, "/v1/messages")
