@@ -11,11 +11,10 @@ from typing import Final
 from guard.normalise import normalise
 from train.generate import Side
 from train.rows import Row
+from train.words import stands_alone, words_of
 
 NEAR_DUPLICATE_JACCARD: Final = 0.7
 """Two rows of two sides whose word trigrams overlap more are near duplicates; the one on the training side goes."""
-
-_WORDS: Final = re.compile(r"\w+")
 
 _AROUND: Final = re.compile(
     r"^[.,;:!?…¿¡'\"’‘“”„«»()\[\]{}<>*_~`–—-]+|[.,;:!?…'\"’‘“”«»()\[\]{}<>*_~`–—。、，！？：；-]+$"
@@ -133,7 +132,8 @@ class Shingles:
     """Word trigrams of the judged texts of some rows, for finding the most similar.
 
     Args:
-        rows: among which to look; rows of several turns and texts of under four words are left to exact matching.
+        rows: among which to look; texts of under four words and short last turns of conversations are left to exact
+            matching. Where no spaces stand between words, the trigrams are of characters.
     """
 
     def __init__(self, rows: Sequence[Row]) -> None:
@@ -152,8 +152,8 @@ class Shingles:
 
 
 def _trigrams(row: Row) -> frozenset[tuple[str, ...]]:
-    words = _WORDS.findall(normalise(row.text).casefold())
+    words = [word.casefold() for word in words_of(row.text)]
     # With context a follow-up such as "tell me more" is another row each time.
-    if len(words) < 4 or len(row.turns) > 1:
+    if len(words) < 4 or not stands_alone(row):
         return frozenset()
     return frozenset(zip(words, words[1:], words[2:], strict=False))

@@ -45,6 +45,19 @@ def test_near_duplicates_leave_the_training_side() -> None:
     assert report.largest_overlap <= NEAR_DUPLICATE_JACCARD
 
 
+def test_a_near_duplicate_at_the_end_of_a_conversation_leaves_the_training_side() -> None:
+    """A question is known by heart from wherever it was asked."""
+    talk = Row((*prompt_row("wax?", "x").turns, *prompt_row(QUESTION, "x").turns), "related")
+    kept, report = clean({Side.TRAIN: [talk], Side.TEST: _rows(f"{QUESTION} again")})
+    assert (kept[Side.TRAIN], report.near_duplicates) == ([], 1)
+
+
+def test_near_duplicates_are_found_where_no_spaces_stand_between_words() -> None:
+    """Chinese: trigrams of characters."""
+    texts = ("企业号的舰长到底是谁，他后来为什么离开了舰队呢？", "企业号的舰长到底是谁，他后来为什么离开了舰队？")
+    assert find_copies(_rows(texts[0]), _rows(texts[1]))
+
+
 def test_a_group_on_two_sides_is_told() -> None:
     """It must not happen; if it does, the report says so."""
     rows = {side: [prompt_row(f"{side} bees", "related", group="g")] for side in (Side.TRAIN, Side.TEST)}
