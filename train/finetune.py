@@ -210,8 +210,6 @@ def _arguments(recipe: Recipe, precision: str, checkpoints: Path) -> TrainingArg
         weight_decay=training.weight_decay,
         bf16=precision == "bf16",
         fp16=precision == "fp16",
-        # Questions have 12 tokens, essays 400: rows of like length share a batch, so that little is padding.
-        train_sampling_strategy="group_by_length",
         logging_steps=20,
         # Else a loss that is no number would be told as the mean of those before it.
         logging_nan_inf_filter=False,

@@ -9,6 +9,7 @@ import torch
 from transformers import Trainer
 from typing_extensions import override
 
+from train.epoch_sampler import EpochSampler
 from train.errors import RunError
 
 MOST_TOKENS: Final = 2048
@@ -74,6 +75,15 @@ class MicroBatchTrainer(Trainer):  # type: ignore[misc]  # transformers is untyp
         arguments["args"]._n_gpu = min(1, arguments["args"].n_gpu)  # noqa: SLF001 - as the Trainer does for split models
         super().__init__(compute_loss_func=mean_cross_entropy, **arguments)
         self._multiple = multiple
+
+    @override
+    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        # Questions have 12 tokens, essays 400: rows of like length share a batch, so that little is padding.
+        lengths = [len(row["input_ids"]) for row in dataset]
+        step_rows = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        # A checkpoint within an epoch says which one by its whole part.
+        return EpochSampler(self.args.seed, lambda: int(self.state.epoch or 0), batch_size=step_rows, lengths=lengths)
 
     @override
     def training_step(
