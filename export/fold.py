@@ -188,8 +188,9 @@ def _refuse_reachable(label: str, vocabulary: Vocabulary) -> None:
     for cut in range(1, len(label)):
         if occurs(label[:cut]) and occurs(label[cut:]):
             raise FoldError(
-                f"the tokens {label[:cut]!r} and {label[cut:]!r} would merge into the label {label!r}; "
-                "leave one of them out of the vocabulary, or choose another label"
+                f"the tokens {label[:cut]!r} and {label[cut:]!r} would merge into the label {label!r}, which is no "
+                "token of its own; if the whole base has it as one, choose a keep-list with it (train vocabulary), "
+                "else give the label another name, such as 'on_topic' beside 'off_topic'"
             )
 
 

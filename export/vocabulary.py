@@ -38,6 +38,7 @@ def choose_tokens(  # noqa: PLR0913 - a stage takes what it needs by name
     spare: Sequence[str],
     *,
     least: int = 1,
+    labels: Sequence[str] = (),
 ) -> list[int]:
     """Ids to keep, ascending.
 
@@ -48,6 +49,7 @@ def choose_tokens(  # noqa: PLR0913 - a stage takes what it needs by name
         frequent: so many of the most frequent tokens (those merged first) are kept whatever the texts say.
         spare: texts of unused entries to keep, for labels that need one.
         least: how often a token must be come by in reading the texts.
+        labels: those of them that are a token are kept: one that is cut off can't be made again where its pieces stay.
 
     Raises:
         CheckpointError: if the vocabulary is of another model or a mark is missing.
@@ -66,6 +68,9 @@ def choose_tokens(  # noqa: PLR0913 - a stage takes what it needs by name
     keep |= {token_id for token_id, count in occurrences.items() if count >= least}
     for i in _most_frequent(vocabulary, frequent):
         keep |= merger.ids_on_the_way(vocabulary.tokens[i])
+    for label in labels:
+        on_the_way = merger.ids_on_the_way(label)
+        keep |= on_the_way if label in {vocabulary.tokens[i] for i in on_the_way} else set()
     return sorted(keep)
 
 

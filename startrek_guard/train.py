@@ -64,7 +64,7 @@ def vocabulary(
     from export.keep_list import write_keep_list
     from export.vocabulary import SPARE_ENTRIES, choose_tokens
     from guard.prompt import prompt_texts
-    from train.run import split_data
+    from train.run import labels_of, split_data
 
     loaded = _recipe(recipe)
     if loaded.base.vocabulary is None:
@@ -73,7 +73,15 @@ def vocabulary(
     _, sides, _ = split_data(loaded)
     texts = {text for rows in sides.values() for row in rows for texts in prompt_texts(row.turns) for text in texts}
     template = by_gguf_name(checkpoint.architecture).template
-    keep = choose_tokens(checkpoint.vocabulary, sorted(texts), template, frequent, SPARE_ENTRIES, least=least)
+    keep = choose_tokens(
+        checkpoint.vocabulary,
+        sorted(texts),
+        template,
+        frequent,
+        SPARE_ENTRIES,
+        least=least,
+        labels=labels_of(loaded).ordered,
+    )
     target = loaded.folder / loaded.base.vocabulary
     with replacing(target) as temporary:
         write_keep_list(temporary, keep)

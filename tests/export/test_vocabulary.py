@@ -83,6 +83,16 @@ def test_what_occurs_too_seldom_goes() -> None:
     prove_same_tokens(vocabulary, cut_vocabulary(vocabulary, keep), keep, ["the ship", "the", "a ship"], "gemma3")
 
 
+@pytest.mark.parametrize(("label", "kept"), [("ship", True), ("shipar", False)])
+def test_a_label_that_is_a_token_is_kept(label: str, kept: bool) -> None:
+    """Of one that is none, the pieces would only make it reachable."""
+    vocabulary = piece_vocabulary(PIECES)
+
+    keep = choose_tokens(vocabulary, [], TEMPLATE, frequent=0, spare=[], labels=[label])
+
+    assert ("ship" in {vocabulary.tokens[token_id] for token_id in keep}) is kept
+
+
 def test_a_cut_that_loses_a_piece_is_found() -> None:
     """The proof quotes the text, and both ways to read it."""
     vocabulary = piece_vocabulary(PIECES)
