@@ -25,7 +25,7 @@ from train.run import DATA
 ROOT: Final = Path(__file__).parents[1]
 HARD: Final = Path("train/data/startrek/hard")
 
-COMMITS: Final = ("97682b5", "b821240", "898f882", "1cb6b8e", "20823ed", "81a9094", "0e8c1a2")
+COMMITS: Final = ("97682b5", "b821240", "898f882", "1cb6b8e", "20823ed", "81a9094", "0e8c1a2", "382c2b8")
 """Each added a part."""
 
 Key: TypeAlias = tuple[str, ...]
