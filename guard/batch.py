@@ -11,18 +11,12 @@ from typing import Any, Final
 
 from guard.engines.base import Engine
 from guard.manifest import GuardManifest
-from guard.prompt import Role, Turn, render_prompts
+from guard.prompt import render_prompts
+from guard.rows import RowError, read_turns
 from guard.verdict import Verdict, judge
 
 CHUNK_ROWS: Final = 256
 """Rows that are read, judged and written together."""
-
-_ROLES: Final = {"user": Role.USER, "assistant": Role.ASSISTANT, "system": None}
-"""System messages are the operator's, not the user's: they are no part of what is judged."""
-
-
-class RowError(ValueError):
-    """A row that can't be classified; says what was given and what was wanted, without quoting its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +83,7 @@ def text_lines(texts: Sequence[str]) -> Iterator[str]:
 def _read(number: int, line: str, manifest: GuardManifest) -> _Read | Outcome:
     try:
         record = _parse(line)
-        return _Read(number, record, render_prompts(_turns(record), manifest.template))
+        return _Read(number, record, render_prompts(read_turns(record), manifest.template))
     except (ValueError, RecursionError) as error:
         return Outcome(number, None, str(error))
 
@@ -103,27 +97,3 @@ def _parse(line: str) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise RowError(f"is {type(record).__name__}, wanted an object with 'input' or 'messages'")
     return record
-
-
-def _turns(record: dict[str, Any]) -> list[Turn]:
-    if "input" in record:
-        if not isinstance(record["input"], str):
-            raise RowError(f"'input' is {type(record['input']).__name__}, wanted a text")
-        return [Turn(Role.USER, record["input"])]
-    messages = record.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise RowError("has neither an 'input' text nor a list of 'messages'")
-    turns = [turn for message in messages if (turn := _turn(message)) is not None]
-    if not turns or turns[-1].role is not Role.USER:
-        raise RowError("the last of 'messages' is not the user's")
-    return turns
-
-
-def _turn(message: object) -> Turn | None:
-    role = message.get("role") if isinstance(message, dict) else None
-    if not isinstance(message, dict) or not isinstance(role, str) or role not in _ROLES:
-        raise RowError(f"a message wants a role, one of {', '.join(_ROLES)}")
-    if not isinstance(message.get("content"), str):
-        raise RowError("a message wants its 'content' as text")
-    speaker = _ROLES[role]
-    return None if speaker is None else Turn(speaker, message["content"])

@@ -1,7 +1,7 @@
 """Labelled rows, and the JSON Lines they are stored as.
 
 The predecessor's format is ``{"input": "What planet is Spock from?", "label": "related"}``; a row may have
-``messages`` in place of ``input``, and say its ``slice``, ``group`` and ``source``.
+``messages`` in place of ``input`` (``guard/rows.py``), and say its ``slice``, ``group`` and ``source``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from guard.labels import Labels
 from guard.prompt import Role, Turn
+from guard.rows import RowError, read_turns
 from train.errors import DataError
 
 _HASHED_BYTES: Final = 1 << 20
@@ -151,29 +152,13 @@ def _parse(path: Path, number: int, line: bytes, labels: Labels | None) -> Row:
     if not isinstance(label, str) or (labels is not None and label not in labels.ordered):
         wanted = "a text" if labels is None else " or ".join(map(repr, labels.ordered))
         raise DataError(path, number, f"has the label {label!r}, wanted {wanted}")
-    turns = _turns(path, number, shape)
+    try:
+        turns = read_turns(shape)
+    except RowError as error:
+        raise DataError(path, number, str(error)) from error
     if not turns[-1].text.strip():
         raise DataError(path, number, "has an empty text")
     if any("\ud800" <= character <= "\udfff" for turn in turns for character in turn.text):
         raise DataError(path, number, "has text that is no Unicode: a lone surrogate")
     rest = {key: str(shape[key]) for key in ("slice", "group", "source") if shape.get(key) is not None}
     return Row(turns, label, **rest)
-
-
-def _turns(path: Path, number: int, shape: dict[str, Any]) -> tuple[Turn, ...]:
-    messages = shape.get("messages")
-    # A table that was exported has both columns, one of them empty.
-    if isinstance(text := shape.get("input"), str) and (text or not messages):
-        return (Turn(Role.USER, text),)
-    if not isinstance(messages, list) or not messages:
-        raise DataError(path, number, "has neither an 'input' text nor a list of 'messages'")
-    turns = []
-    for message in messages:
-        role = message.get("role") if isinstance(message, dict) else None
-        content = message.get("content") if isinstance(message, dict) else None
-        if role not in ("user", "assistant") or not isinstance(content, str):
-            raise DataError(path, number, f"has the message {message!r}, wanted a user's or assistant's with text")
-        turns.append(Turn(Role(role), content))
-    if turns[-1].role is not Role.USER:
-        raise DataError(path, number, "ends with an assistant's message, wanted the user's")
-    return tuple(turns)
