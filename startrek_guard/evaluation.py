@@ -29,8 +29,9 @@ def evaluate_guard(adapter: str, data: Path | None, run_folder: Path | None, out
         The report's folder.
 
     Raises:
-        RunError: if there is nothing to evaluate it on, the run's rows are not those that it was trained on, or the
-            report would replace files that are no report's.
+        RunError: if there is nothing to evaluate it on, the run's rows are not those that it was trained on (with
+            ``data`` this is told, and it is evaluated without them), or the report would replace files that are no
+            report's.
         DataError: if rows can't be read, or have other labels than the guard.
     """
     from train.guard_file import labels_of
@@ -41,7 +42,7 @@ def evaluate_guard(adapter: str, data: Path | None, run_folder: Path | None, out
     report_folder = output or (folder if data is None else Path(f"{data.stem}-report"))
     # Before minutes are spent on it.
     check_folder(report_folder)
-    run = own_run(folder, run_folder)
+    run = own_run(folder, run_folder, required=data is None)
     training = _rows_of(run, "train", labels_of(folder))
     with gguf_scorer(adapter) as scored:
         subjects = _own(data, scored) if data is not None else _held_out(folder, run, scored)
@@ -89,11 +90,16 @@ def run_of(adapter: Path, named: Path | None) -> RunDir:
     return RunDir(named) if named else around if around.record.is_file() else RunDir(Path("runs") / adapter.name)
 
 
-def own_run(adapter: Path, named: Path | None) -> RunDir:
+def own_run(adapter: Path, named: Path | None, *, required: bool = True) -> RunDir:
     """The run that made an adapter, as far as its rows tell: figures on others would be of prompts it was trained on.
 
+    Args:
+        adapter: its folder.
+        named: the run's folder, if a person says it.
+        required: whether rows are to be evaluated that only the run has.
+
     Raises:
-        RunError: if the rows of the run that is named, or that the adapter lies in, are not the adapter's.
+        RunError: if they are, and the run that is named, or that the adapter lies in, has other rows than it has.
     """
     from train.errors import RunError
     from train.run_dir import RunDir
@@ -102,9 +108,9 @@ def own_run(adapter: Path, named: Path | None) -> RunDir:
     if not _has_other_rows(adapter, run):
         return run
     problem = f"the rows in {run.path / 'data'} are not those that {adapter} was trained on (data_sha256)"
-    if named is None and run.path != adapter.parent:
-        # Found by the adapter's name only: a run of the same recipe at another commit, say.
-        err.print(f"{problem}: evaluated without them", markup=False)
+    # Found by the adapter's name only it may be a run of the same recipe at another commit.
+    if not required or (named is None and run.path != adapter.parent):
+        err.print(f"{problem}: evaluated without baselines, and not compared with the training rows", markup=False)
         return RunDir(adapter)
     raise RunError(f"{problem}; name its own run with --run, or labelled rows with --data")
 

@@ -101,7 +101,17 @@ def test_a_run_of_other_rows_that_was_not_named_is_passed_over(
     run_in(Path("runs/mine"))
     adapter = adapter_in(tmp_path / "mine")
     assert own_run(adapter, None) == RunDir(adapter)
-    assert "evaluated without them" in " ".join(capsys.readouterr().err.split())
+    assert "evaluated without baselines" in " ".join(capsys.readouterr().err.split())
+
+
+def test_rows_of_ones_own_need_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The run's may have been deleted, for privacy or space."""
+    run = run_in(tmp_path)
+    run.rows(Side.TRAIN).unlink()
+    adapter = adapter_in(run.adapter)
+    run.record.write_text("{}", "utf-8")
+    assert own_run(adapter, None, required=False) == RunDir(adapter)
+    assert "not compared with the training rows" in " ".join(capsys.readouterr().err.split())
 
 
 def test_rows_of_other_labels_are_named(tmp_path: Path) -> None:
