@@ -42,6 +42,10 @@ def evaluate_guard(adapter: str, data: Path | None, run_folder: Path | None, out
     report_folder = output or (folder if data is None else Path(f"{data.stem}-report"))
     # Before minutes are spent on it.
     check_folder(report_folder)
+    if data is not None and _calibrated_on(folder, data):
+        err.print(
+            f"the guard's threshold was fitted on the rows in {data}: it suits them better than others", markup=False
+        )
     run = own_run(folder, run_folder, required=data is None)
     training = _rows_of(run, "train", labels_of(folder))
     with gguf_scorer(adapter) as scored:
@@ -125,6 +129,14 @@ def _has_other_rows(adapter: Path, run: RunDir) -> bool:
     if not trained_on or not present:
         return False
     return len(present) < len(Side) or run.data_sha256() != trained_on
+
+
+def _calibrated_on(adapter: Path, data: Path) -> bool:
+    from train.guard_file import read_guard_file
+    from train.rows import sha256_of
+
+    fit = read_guard_file(adapter).get("calibration_fit") or {}
+    return data.is_file() and sha256_of([data]) == fit.get("rows_sha256")
 
 
 def _own(data: Path, scored: GgufScorer) -> list[tuple[Subject, list[Row]]]:

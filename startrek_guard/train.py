@@ -130,37 +130,40 @@ def _column_order(recipe: Recipe) -> ColumnOrder | None:
     return ColumnOrder(read_keep_list(kept_before), read_keep_list(recipe.file(recipe.base.vocabulary)))
 
 
-@app.command("calibrate")
-def calibrate_guard(
+@app.command()
+def calibrate(
     adapter: Annotated[str, typer.Argument(help="A shipped adapter's name or an adapter folder.")],
     data: Annotated[Path, typer.Option(help="Validation rows, never trained on: JSON Lines.")],
-    max_false_block: Annotated[float, typer.Option(help="At most this share of on-topic prompts is refused.")] = 0.01,
+    max_false_block: Annotated[
+        float | None,
+        typer.Option(help="At most this share of on-topic prompts is refused (default: 0.01).", show_default=False),
+    ] = None,
     balanced: Annotated[bool, typer.Option("--balanced", help="Promise nothing; equal error rates.")] = False,
     uncertain_share: Annotated[
-        float, typer.Option(help="Share of rows next to the threshold that are uncertain.")
+        float, typer.Option(help="Share of rows that are uncertain: next to the threshold, on its decision's side.")
     ] = 0.0,
-    uncertain_decision: Annotated[str, typer.Option(help="What is done with them: block, allow or flag.")] = "block",
+    uncertain_decision: Annotated[
+        str, typer.Option(help="Refuse those below the threshold (block), or allow or flag those above.")
+    ] = "block",
 ) -> None:
     """Fit temperature and threshold to a promise, and store them with the guard."""
     from guard.calibration import Decision
-    from startrek_guard.scoring import gguf_scorer
-    from train.calibrate import Aim, calibrate, describe, store_calibration
-    from train.guard_file import labels_of
-    from train.rows import read_rows, sha256_of
+    from startrek_guard.calibration import calibrate_guard
+    from train.calibrate import DEFAULT_MAX_FALSE_BLOCK, Aim, describe
 
     if uncertain_decision not in set(Decision):
         raise typer.BadParameter(f"--uncertain-decision {uncertain_decision!r}, wanted {' or '.join(Decision)}")
-    folder = open_adapter(adapter).path
+    if balanced and max_false_block is not None:
+        raise typer.BadParameter(
+            f"--balanced promises nothing, and --max-false-block {max_false_block} does: wanted one"
+        )
+    promise = DEFAULT_MAX_FALSE_BLOCK if max_false_block is None else max_false_block
     aim = Aim(
-        max_false_block=None if balanced else max_false_block,
+        max_false_block=None if balanced else promise,
         uncertain_share=uncertain_share,
         uncertain_decision=Decision(uncertain_decision),
     )
-    labels = labels_of(folder)
-    with gguf_scorer(adapter) as scored:
-        fit = calibrate(read_rows(data, labels), labels, scored.scorer, aim)
-    store_calibration(folder, fit, sha256_of([data]))
-    out.print(describe(fit))
+    out.print(describe(calibrate_guard(adapter, data, aim)))
 
 
 @app.command()

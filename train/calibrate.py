@@ -12,6 +12,7 @@ import numpy as np
 
 from guard.calibration import Calibration, Decision, LabelLogits
 from guard.labels import Labels
+from train.dataset import find_copies
 from train.errors import CalibrationError
 from train.guard_file import calibration_as_dict, update_guard_file
 from train.metrics import Z_95, Bools, Confusion, Floats, calibration_error, confusion_of, largest_threshold, wilson
@@ -20,6 +21,11 @@ from train.scoring import Scorer, least_difference
 
 TEMPERATURES: Final = (0.05, 20.0)
 """Between these the temperature is looked for; outside, scores would be all 0 and 1, or all 0.5."""
+
+DEFAULT_MAX_FALSE_BLOCK: Final = 0.01
+
+MOST_SEEN_SHARE: Final = 0.5
+"""Of rows that the guard was trained on; in one's own traffic a greeting or two are."""
 
 _DECIMALS: Final = 6
 """Of what is stored: GGUF readers show metadata as text of six decimals, and both must decide alike."""
@@ -40,7 +46,7 @@ class Aim:
         CalibrationError: if a share is not between 0 and 1.
     """
 
-    max_false_block: float | None = 0.01
+    max_false_block: float | None = DEFAULT_MAX_FALSE_BLOCK
     uncertain_share: float = 0.0
     uncertain_decision: Decision = Decision.BLOCK
 
@@ -85,6 +91,21 @@ def calibrate(rows: Sequence[Row], labels: Labels, scorer: Scorer, aim: Aim) -> 
     on_topic = np.asarray([row.label == labels.on_topic for row in rows], dtype=bool)
     differences = np.asarray([least_difference(windows) for windows in scorer(rows)], dtype=np.float64)
     return fit_calibration(on_topic, differences, aim)
+
+
+def count_seen(rows: Sequence[Row], training: Sequence[Row]) -> int:
+    """How many rows stand in the training rows too, word for word or nearly so.
+
+    Raises:
+        CalibrationError: if half of them or more do: a promise for prompts to come can't rest on those.
+    """
+    seen = len(find_copies(rows, training))
+    if seen >= MOST_SEEN_SHARE * len(rows):
+        raise CalibrationError(
+            f"{seen} of {len(rows)} rows are training rows, word for word or nearly so; wanted rows that the guard was "
+            "not trained on, such as the run's validation.jsonl"
+        )
+    return seen
 
 
 def fit_calibration(on_topic: Bools, differences: Floats, aim: Aim) -> Fit:

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from guard.labels import DEFAULT_LABELS
-from startrek_guard.evaluation import _hard_set, _of_the_served_file, _rows_of, evaluate_guard, own_run, run_of
+from startrek_guard.evaluation import (
+    _calibrated_on,
+    _hard_set,
+    _of_the_served_file,
+    _rows_of,
+    evaluate_guard,
+    own_run,
+    run_of,
+)
 from startrek_guard.guards import DEFAULT_GUARD, build, open_adapter
 from tests.train.reported import adapter_in, evaluation
 from train.errors import DataError, RunError
@@ -112,6 +120,15 @@ def test_rows_of_ones_own_need_no_run(tmp_path: Path, capsys: pytest.CaptureFixt
     run.record.write_text("{}", "utf-8")
     assert own_run(adapter, None, required=False) == RunDir(adapter)
     assert "not compared with the training rows" in " ".join(capsys.readouterr().err.split())
+
+
+def test_rows_that_a_threshold_was_fitted_on_are_known(tmp_path: Path) -> None:
+    """By their hash; a guard that was never calibrated has none."""
+    data = tmp_path / "validation.jsonl"
+    data.write_text("a row", "utf-8")
+    fit = {"rows_sha256": hashlib.sha256(b"a row").hexdigest()}
+    assert _calibrated_on(adapter_in(tmp_path / "fitted", calibration_fit=fit), data)
+    assert not _calibrated_on(adapter_in(tmp_path / "other", calibration_fit=None), data)
 
 
 def test_rows_of_other_labels_are_named(tmp_path: Path) -> None:
