@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,9 @@ from train.thinning import ThinningCollator
 
 HEAD: Final = "score"
 """The classification head's module, which is trained whole."""
+
+MIXED_PRECISION: Final = "ACCELERATE_MIXED_PRECISION"
+"""Set by ``accelerate launch``; transformers takes its own from it."""
 
 
 @dataclass(frozen=True)
@@ -131,11 +135,25 @@ def go_on_from(model: Any, folder: Path, order: ColumnOrder | None = None) -> No
 
 
 def effective_precision(wanted: str) -> str:
-    """What ``auto`` means on this machine; any other precision is itself."""
-    if wanted != "auto":
-        return wanted
+    """What ``auto`` means on this machine; any other precision is itself.
+
+    Raises:
+        RunError: if it would be another one: accelerate has ``fp16`` on CUDA devices only, and its launcher's own
+            setting of mixed precision takes the place of ``fp32``.
+    """
+    if wanted == "fp16" and not torch.cuda.is_available():
+        raise RunError("[training] precision is 'fp16' and there is no CUDA device, wanted auto, fp32 or bf16")
+    precision = _automatic_precision() if wanted == "auto" else wanted
+    launched = os.environ.get(MIXED_PRECISION, "no")
+    if precision == "fp32" and launched != "no":
+        raise RunError(f"training is in fp32 and {MIXED_PRECISION} is {launched!r}, wanted no (accelerate config)")
+    return precision
+
+
+def _automatic_precision() -> str:
     if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        # Cards before Ampere emulate it, slowly.
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     # Without instructions for it, bfloat16 is converted back and forth: 18 against 140 GFLOP/s on an AVX2 machine.
     known = torch.cpu.get_capabilities()
     return "bf16" if any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")) else "fp32"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -21,6 +22,11 @@ MOST_SEED: Final = 2**32 - 1
 
 RECIPES: Final = Path(__file__).parent / "recipes"
 """The recipes that ship."""
+
+
+def _check(table: str, values: object, key: str, wanted: str, *, fits: bool) -> None:
+    if not fits:
+        raise RecipeError(f"[{table}] {key} is {getattr(values, key)!r}, wanted {wanted}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,13 +85,17 @@ class DataRecipe:
 
     def __post_init__(self) -> None:
         if bool(self.topic) == bool(self.files):
-            raise RecipeError("[data] wants either a topic or files")
+            given = f"topic {self.topic!r} and files {list(self.files)}"
+            raise RecipeError(f"[data] has {given if self.files else 'neither topic nor files'}, wanted one of the two")
         if not self.topic_words.strip():
             raise RecipeError('[data] wants topic_words, the topic as refusals name it, such as "Star Trek"')
         if self.topic and self.on_topic is not None:
-            raise RecipeError("[data] on_topic names a label of files; the labels of a topic are known")
-        if not all(share is None or 0 < share < 0.5 for share in (self.validation_share, self.test_share)):
-            raise RecipeError("[data] validation_share and test_share lie between 0 and 0.5")
+            raise RecipeError(
+                f"[data] on_topic is {self.on_topic!r} beside topic {self.topic!r}, wanted none: files have labels"
+            )
+        for key in ("validation_share", "test_share"):
+            share = getattr(self, key)
+            _check("data", self, key, "between 0 and 0.5", fits=share is None or 0 < share < 0.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,12 +126,16 @@ class LoraRecipe:
     target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
     def __post_init__(self) -> None:
-        if self.rank < 1 or self.alpha < 1 or not 0 <= self.dropout < 1:
-            raise RecipeError("[lora] rank and alpha are positive, and dropout lies between 0 and 1")
-        if self.embedding_rank < 0 or self.embedding_alpha < 1:
-            raise RecipeError("[lora] embedding_rank is 0 or more, and embedding_alpha positive")
+        for key in ("rank", "alpha", "embedding_alpha"):
+            _check("lora", self, key, "1 or more", fits=getattr(self, key) >= 1)
+        for key in ("first_layer", "embedding_rank"):
+            _check("lora", self, key, "0 or more", fits=getattr(self, key) >= 0)
+        _check("lora", self, "dropout", "0 to 1, without 1", fits=0 <= self.dropout < 1)
         if self.embedding_rank and self.first_layer:
-            raise RecipeError("[lora] first_layer saves nothing below an adapted embedding; leave out one of the two")
+            raise RecipeError(
+                f"[lora] first_layer is {self.first_layer} beside embedding_rank {self.embedding_rank}: it saves "
+                "nothing below an adapted embedding; leave out one of the two"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,14 +148,15 @@ class TrainingRecipe:
         accumulation_steps: steps whose gradients are added up before the weights change.
         learning_rate: at its peak.
         schedule: transformers' name of the learning rate's course, one of ``SCHEDULES``.
-        warmup_share: of all steps.
+        warmup_share: of all steps, below 1; the schedule ``constant`` has no warm-up.
         weight_decay: AdamW's.
         max_length_tokens: longer rows lose their oldest turns, then their end, or are left out if they are off topic;
             ``run.json`` has how many.
         token_dropout: the share of tokens that is left out of every other row, anew in each pass, so that rows are not
             learnt by heart; 0 for none.
-        precision: ``fp32``, ``bf16`` or ``fp16`` (mixed); ``auto`` is ``bf16`` where the hardware computes it, which
-            is twice as fast there and seven times slower elsewhere, and else ``fp32``.
+        precision: ``fp32``, ``bf16`` or ``fp16`` (mixed; ``fp16`` on CUDA devices only). ``auto`` is ``bf16`` where the
+            hardware computes it, which is twice as fast on a CPU that does and seven times slower on another; else it
+            is ``fp16`` on CUDA devices and ``fp32`` on CPUs.
         save_steps: a checkpoint to resume from every so many steps.
         seed: of everything random.
     """
@@ -155,23 +170,26 @@ class TrainingRecipe:
     weight_decay: float = 0.01
     max_length_tokens: int = 512
     token_dropout: float = 0.0
-    precision: str = "bf16"
+    precision: str = "auto"
     save_steps: int = 200
     seed: int = 20261123
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise RecipeError(f"[training] precision {self.precision!r}, wanted one of {', '.join(PRECISIONS)}")
-        if self.epochs <= 0 or self.batch_rows < 1 or self.accumulation_steps < 1 or self.learning_rate <= 0:
-            raise RecipeError("[training] epochs, batch_rows, accumulation_steps and learning_rate are positive")
-        if self.save_steps < 1 or self.max_length_tokens < LEAST_LENGTH_TOKENS:
-            raise RecipeError(f"[training] save_steps is positive, and max_length_tokens {LEAST_LENGTH_TOKENS} or more")
         if self.schedule not in SCHEDULES:
             raise RecipeError(f"[training] schedule {self.schedule!r}, wanted one of {', '.join(SCHEDULES)}")
-        if not 0 <= self.token_dropout < 0.5:
-            raise RecipeError(f"[training] token_dropout {self.token_dropout}, wanted 0 to 0.5")
-        if not 0 <= self.seed <= MOST_SEED:
-            raise RecipeError(f"[training] seed is {self.seed}, wanted 0 to {MOST_SEED}")
+        for key in ("batch_rows", "accumulation_steps", "save_steps"):
+            _check("training", self, key, "1 or more", fits=getattr(self, key) >= 1)
+        for key in ("epochs", "learning_rate"):
+            _check("training", self, key, "a positive number", fits=0 < getattr(self, key) < math.inf)
+        least = LEAST_LENGTH_TOKENS
+        _check("training", self, "max_length_tokens", f"{least} or more", fits=self.max_length_tokens >= least)
+        # From 1 on transformers takes it for a number of steps.
+        _check("training", self, "warmup_share", "0 to 1, without 1", fits=0 <= self.warmup_share < 1)
+        _check("training", self, "weight_decay", "0 or more", fits=0 <= self.weight_decay < math.inf)
+        _check("training", self, "token_dropout", "0 to 0.5, without 0.5", fits=0 <= self.token_dropout < 0.5)
+        _check("training", self, "seed", f"0 to {MOST_SEED}", fits=0 <= self.seed <= MOST_SEED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,7 @@ def test_what_a_recipe_leaves_out_has_its_default(tmp_path: Path) -> None:
     """An integer will do for a fraction."""
     recipe = load_recipe(_recipe(tmp_path, TABLES + "[training]\nepochs = 2\n"))
     assert (recipe.training.epochs, recipe.training.batch_rows, recipe.lora.rank) == (2, 32, 16)
+    assert recipe.training.precision == "auto"
 
 
 def test_a_copied_recipe_finds_the_files_of_those_that_ship(tmp_path: Path) -> None:
@@ -74,25 +75,33 @@ def test_a_copied_recipe_finds_the_files_of_those_that_ship(tmp_path: Path) -> N
         (TABLES + "[lora]\nrank = 3.5\n", r"\[lora\] rank is 3.5, wanted int"),
         (TABLES + '[lora]\ntarget_modules = "q_proj"\n', r"target_modules is 'q_proj', wanted tuple"),
         (TABLES + '[training]\nprecision = "int8"\n', "precision 'int8', wanted one of auto, fp32, bf16, fp16"),
-        (TABLES + "[training]\nepochs = 0\n", "are positive"),
+        (TABLES + "[training]\nepochs = 0\n", r"\[training\] epochs is 0, wanted a positive number"),
         ('[base]\n[data]\ntopic = "bees"\ntopic_words = "bees"\n', "names no model"),
         ('[base]\nfolder = "x"\nhub = "y"\n[data]\ntopic = "bees"\ntopic_words = "bees"\n', "names folder and hub"),
-        ('[base]\nfolder = "x"\n', "wants either a topic or files"),
+        ('[base]\nfolder = "x"\n', r"\[data\] has neither topic nor files, wanted one of the two"),
         ('[base]\nfolder = "x"\n[data]\nfiles = ["b"]\n', "wants topic_words"),
-        ('[base]\nfolder = "x"\n[data]\ntopic = "a"\nfiles = ["b"]\n', "wants either a topic or files"),
-        ('[base]\nfolder = "x"\n[data]\ntopic = "a"\ntopic_words = "a"\ntest_share = 0.6\n', "lie between 0 and 0.5"),
-        (TABLES + 'on_topic = "bees"\n', "on_topic names a label of files"),
-        (TABLES + "[lora]\nrank = 0\n", "rank and alpha are positive"),
+        ('[base]\nfolder = "x"\n[data]\ntopic = "a"\nfiles = ["b"]\n', r"has topic 'a' and files \['b'\], wanted one"),
+        (
+            '[base]\nfolder = "x"\n[data]\ntopic = "a"\ntopic_words = "a"\ntest_share = 0.6\n',
+            "test_share is 0.6, wanted",
+        ),
+        (TABLES + 'on_topic = "bees"\n', "on_topic is 'bees' beside topic 'bees', wanted none"),
+        (TABLES + "[lora]\nrank = 0\n", r"\[lora\] rank is 0, wanted 1 or more"),
         (TABLES + '[training]\nschedule = "cosin"\n', "schedule 'cosin', wanted one of cosine"),
-        (TABLES + "[training]\nsave_steps = 0\n", "save_steps is positive"),
+        (TABLES + "[training]\nsave_steps = 0\n", r"\[training\] save_steps is 0, wanted 1 or more"),
         ('base = "x"\n', "base is 'x', wanted a table"),
         ('[base]\nfolder = "x"\n[data]\nfiles = [1]\n', "files is"),
         (TABLES.replace("folder", "random"), r"\[base\] random 'x', wanted one of qwen3"),
         (TABLES.replace("[data]", 'rounding = "Q3"\n[data]'), r"\[base\] rounding 'Q3', wanted one of Q4_0"),
-        (TABLES + "[training]\ntoken_dropout = 0.5\n", "token_dropout 0.5, wanted 0 to 0.5"),
+        (TABLES + "[training]\ntoken_dropout = 0.5\n", "token_dropout is 0.5, wanted 0 to 0.5, without 0.5"),
+        (TABLES + "[training]\nwarmup_share = 5\n", r"\[training\] warmup_share is 5, wanted 0 to 1, without 1"),
+        (TABLES + "[training]\nweight_decay = -0.1\n", r"\[training\] weight_decay is -0.1, wanted 0 or more"),
+        (TABLES + "[training]\nlearning_rate = nan\n", r"\[training\] learning_rate is nan, wanted a positive number"),
+        (TABLES + "[lora]\ndropout = 1.0\n", r"\[lora\] dropout is 1.0, wanted 0 to 1, without 1"),
+        (TABLES + "[lora]\nfirst_layer = -1\n", r"\[lora\] first_layer is -1, wanted 0 or more"),
         (TABLES + "[training]\nseed = -1\n", "seed is -1, wanted 0 to 4294967295"),
         (TABLES + "[training]\nseed = 4294967296\n", "seed is 4294967296, wanted 0 to 4294967295"),
-        (TABLES + "[lora]\nembedding_rank = -1\n", "embedding_rank is 0 or more"),
+        (TABLES + "[lora]\nembedding_rank = -1\n", r"\[lora\] embedding_rank is -1, wanted 0 or more"),
         (TABLES + "[lora]\nembedding_rank = 4\nfirst_layer = 2\n", "leave out one of the two"),
         ("[base\n", r"own\.toml"),
     ],

@@ -256,6 +256,28 @@ def test_automatic_precision_is_one_that_the_machine_computes() -> None:
     assert effective_precision("bf16") == "bf16"
 
 
+@pytest.mark.parametrize(("bf16_supported", "precision"), [(True, "bf16"), (False, "fp16")])
+def test_automatic_precision_is_no_emulated_one(
+    monkeypatch: pytest.MonkeyPatch, *, bf16_supported: bool, precision: str
+) -> None:
+    """CUDA cards before Ampere have no bfloat16, and say yes all the same if emulation counts."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or bf16_supported
+    )
+    assert effective_precision("auto") == precision
+
+
+def test_a_precision_that_would_be_another_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half floats without CUDA would be computed in float32; float32 under accelerate's own setting in that."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RunError, match="precision is 'fp16' and there is no CUDA device"):
+        effective_precision("fp16")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    with pytest.raises(RunError, match="training is in fp32 and ACCELERATE_MIXED_PRECISION is 'bf16', wanted no"):
+        effective_precision("fp32")
+
+
 def test_changed_data_are_not_resumed(tmp_path: Path, recipe_file: Path, base: Base) -> None:
     """The rows that the run was started with stay as they are."""
     recipe, run = load_recipe(str(recipe_file)), RunDir(tmp_path / "run")
