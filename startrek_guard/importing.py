@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,10 +149,10 @@ def _write(wanted: Wanted, found: ForeignClassifier, labels: Labels, outputs: Ou
 
 def _description(wanted: Wanted, found: ForeignClassifier, labels: Labels) -> dict[str, Any]:
     from guard.calibration import UNCALIBRATED
-    from train.guard_file import calibration_as_dict, prompt_as_dict
+    from train.guard_file import calibration_as_dict, guard_name, prompt_as_dict
 
     return {
-        "name": re.sub(r"[^A-Za-z0-9.]+", "-", wanted.output.resolve().name).strip("-.") or "guard",
+        "name": guard_name(wanted.output.resolve().name),
         "topic": wanted.topic,
         "labels": list(labels.ordered),
         "prompt": prompt_as_dict(found.template),

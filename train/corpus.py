@@ -120,7 +120,8 @@ def _files(folder: Path, ending: str = ".txt") -> list[Path]:
 def _content(path: Path) -> Iterator[tuple[int, str]]:
     """Numbered lines without comments; empty lines are kept, since they end blocks."""
     try:
-        text = path.read_text("utf-8")
+        # Editors of Windows begin a file with a byte order mark.
+        text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(path, None, f"is no UTF-8: {error}") from error
     for number, line in enumerate(text.splitlines(), start=1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +32,11 @@ def read_guard_file(adapter_folder: Path) -> dict[str, Any]:
     if not isinstance(guard, dict):
         raise RunError(f"{path} is {type(guard).__name__}, wanted an object")
     return guard
+
+
+def guard_name(text: str) -> str:
+    """A text as a guard's name, which becomes a file's and a model's of Ollama: letters, digits, dots and hyphens."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.") or "guard"
 
 
 def prompt_as_dict(template: PromptTemplate) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,9 @@ from train.errors import DataError
 
 _HASHED_BYTES: Final = 1 << 20
 """At once; a base's weights have gigabytes."""
+
+_TOLD_LABELS: Final = 6
+"""Of a file that has more than two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +83,7 @@ def read_rows(path: Path, labels: Labels | None = None) -> list[Row]:
     Raises:
         DataError: for a missing or empty file, a malformed line, an unknown label, an empty text.
     """
-    try:
-        rows = list(_iterate(path, labels))
-    except OSError as error:
-        raise DataError(path, None, f"can't be read: {error}") from error
-    if not rows:
-        raise DataError(path, None, "has no rows")
-    return rows
+    return [row for _, row in _numbered(path, labels)]
 
 
 def find_labels(paths: Sequence[Path], on_topic: str | None = None) -> Labels:
@@ -96,13 +94,21 @@ def find_labels(paths: Sequence[Path], on_topic: str | None = None) -> Labels:
     Raises:
         DataError: if there are not exactly two labels, or it is open which of them is on topic.
     """
-    names = sorted({row.label for path in paths for row in read_rows(path)})
-    if len(names) != 2:
-        raise DataError(paths[0], None, f"has the labels {', '.join(names)}; wanted exactly two")
-    first, second = names
+    counts, first_places = Counter[str](), dict[str, tuple[Path, int]]()
+    for path in paths:
+        for line, row in _numbered(path, None):
+            counts[row.label] += 1
+            first_places.setdefault(row.label, (path, line))
+    if len(counts) != 2:
+        # What is rarest is the likeliest typo.
+        rarest = min(counts, key=counts.__getitem__)
+        raise DataError(*first_places[rarest], f"has the label {rarest!r}, {_not_two(counts)}")
+    first, second = sorted(counts)
+    if on_topic is not None and on_topic not in counts:
+        raise DataError(paths[0], None, f"has no label {on_topic!r} (on_topic), wanted {first!r} or {second!r}")
     if on_topic is None:
         on_topic = next((n for n, other in ((first, second), (second, first)) if _negates(other, n)), None)
-    if on_topic not in names:
+    if on_topic is None:
         raise DataError(paths[0], None, f"which of {first!r} and {second!r} is on topic? Name it in the recipe")
     try:
         return Labels(off_topic=first if on_topic == second else second, on_topic=on_topic)
@@ -126,16 +132,29 @@ def sha256_of(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+def _not_two(counts: Counter[str]) -> str:
+    told = ", ".join(f"{name!r} ({count} rows)" for name, count in counts.most_common(_TOLD_LABELS))
+    more = f" and {len(counts) - _TOLD_LABELS} more" if len(counts) > _TOLD_LABELS else ""
+    return f"one of {len(counts)}: {told}{more}; wanted exactly two"
+
+
 def _negates(other: str, name: str) -> bool:
     return other in {f"{prefix}{name}" for prefix in ("not_", "not-", "non_", "non-", "un", "off_", "off-", "no_")}
 
 
-def _iterate(path: Path, labels: Labels | None) -> Iterator[Row]:
-    # Read as bytes: a file opened as text is decoded ahead, and could not say which line is no UTF-8.
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield _parse(path, number, line, labels)
+def _numbered(path: Path, labels: Labels | None) -> list[tuple[int, Row]]:
+    """The rows of a file with their lines, from 1; there is at least one."""
+    try:
+        # Read as bytes: a file opened as text is decoded ahead, and could not say which line is no UTF-8.
+        with path.open("rb") as lines:
+            rows = [
+                (number, _parse(path, number, line, labels)) for number, line in enumerate(lines, 1) if line.strip()
+            ]
+    except OSError as error:
+        raise DataError(path, None, f"can't be read: {error}") from error
+    if not rows:
+        raise DataError(path, None, "has no rows")
+    return rows
 
 
 def _parse(path: Path, number: int, line: bytes, labels: Labels | None) -> Row:

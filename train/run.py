@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from train.encode import Encoder, Examples, training_examples
 from train.errors import RunError
 from train.finetune import effective_precision, finetune, save_loss
 from train.generate import DEFAULT_MIXTURE, Side, generate
-from train.guard_file import GUARD_FILE, calibration_as_dict, prompt_as_dict
+from train.guard_file import GUARD_FILE, calibration_as_dict, guard_name, prompt_as_dict
 from train.hidden import compute
 from train.merge import merge, save_merged
 from train.model import Base
@@ -142,8 +143,12 @@ def split_data(recipe: Recipe) -> tuple[Labels, dict[Side, list[Row]], dict[str,
         sides = split_rows(rows, seed, _share(data.validation_share, FILE_SHARE), _share(data.test_share, FILE_SHARE))
     cleaned, report = clean(sides)
     for side in Side:
-        if len({row.label for row in cleaned[side]}) < 2:
-            raise RunError(f"the {side} side has rows of one label only; more or more varied data is needed")
+        counts = Counter(row.label for row in cleaned[side])
+        if missing := [name for name in labels.ordered if not counts[name]]:
+            raise RunError(
+                f"the {side} side has {counts.total()} rows and none of them is {missing[0]!r}, wanted rows of both "
+                "labels: more or more varied data is needed"
+            )
     return labels, cleaned, report.as_dict()
 
 
@@ -314,7 +319,7 @@ def write_guard_file(
     write_json(
         run.adapter / GUARD_FILE,
         {
-            "name": f"{recipe.data.topic or recipe.name}-guard-{recipe.name}".replace("_", "-"),
+            "name": guard_name(f"{recipe.data.topic or recipe.name}-guard-{recipe.name}"),
             "topic": recipe.data.topic_words,
             "labels": list(labels.ordered),
             "prompt": prompt_as_dict(template),

@@ -32,6 +32,13 @@ def test_an_escaped_line_break_is_one(corpus: Corpus) -> None:
     assert any("June.\nThen" in piece.text for piece in corpus.prompts)
 
 
+def test_a_byte_order_mark_is_passed_over(copy: Path, corpus: Corpus) -> None:
+    """As editors of Windows write it; the first line would begin with a sign that no mark has."""
+    for path in copy.rglob("*.txt"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_corpus(copy, DEFAULT_LABELS) == corpus
+
+
 def test_a_block_of_twins_shares_its_origin(corpus: Corpus) -> None:
     """So they are never split."""
     first, second = corpus.twins[:2]

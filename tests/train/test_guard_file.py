@@ -15,6 +15,7 @@ from train.guard_file import (
     GUARD_FILE,
     calibration_as_dict,
     calibration_of,
+    guard_name,
     labels_of,
     read_guard_file,
     update_guard_file,
@@ -31,6 +32,15 @@ def _write(folder: Path, value: Any) -> Path:
 def test_a_calibration_is_read_as_it_was_written(tmp_path: Path) -> None:
     """Every value of it."""
     assert calibration_of(_write(tmp_path, {"calibration": calibration_as_dict(CALIBRATION)})) == CALIBRATION
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("chess-guard-my_own topic", "chess-guard-my-own-topic"), ("Qwen3 (0.6B)", "Qwen3-0.6B"), ("_", "guard")],
+)
+def test_a_guards_name_is_one_for_files_and_ollama(text: str, name: str) -> None:
+    """A recipe's file name may have blanks."""
+    assert guard_name(text) == name
 
 
 def test_an_update_keeps_the_other_values(tmp_path: Path) -> None:

@@ -143,6 +143,20 @@ def test_labels_that_are_open_are_refused(tmp_path: Path, names: str, problem: s
         find_labels([path])
 
 
+def test_a_label_with_a_typo_is_found(tmp_path: Path) -> None:
+    """The rarest one, at its first line."""
+    path = _file(tmp_path, *(to_json(prompt_row("a", name)) for name in ("chess", "chess", "ches", "not", "not")))
+    with pytest.raises(DataError, match=r"line 3: has the label 'ches', one of 3: 'chess' \(2 rows\), 'not'"):
+        find_labels([path])
+
+
+def test_an_on_topic_label_that_no_row_has_is_quoted(tmp_path: Path) -> None:
+    """It was named, but otherwise."""
+    path = _file(tmp_path, *(to_json(prompt_row("a", name)) for name in ("chess", "other")))
+    with pytest.raises(DataError, match=r"has no label 'Chess' \(on_topic\), wanted 'chess' or 'other'"):
+        find_labels([path], "Chess")
+
+
 @pytest.mark.parametrize("count", [5, 513, 1000, 1023, 5000])
 def test_rows_are_taken_from_all_over(count: int) -> None:
     """A file that is sorted by label has one of them at its end."""

@@ -412,7 +412,7 @@ def test_rows_of_any_two_labels_train_without_code(tmp_path: Path, recipe_file: 
         (
             '{"input": "a b", "label": "related"}\n{"input": "c", "label": "not_related"}\n',
             RunError,
-            "side has rows of one label only",
+            "rows and none of them is '(not_)?related', wanted rows of both",
         ),
     ],
 )
