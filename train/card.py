@@ -17,6 +17,7 @@ from typing import Any, Final
 from train.errors import RunError
 from train.markdown import escape, number, percent, table, with_interval
 from train.report import lowest_slice
+from train.run_dir import write_text
 
 CARD_FILE: Final = "README.md"
 
@@ -68,7 +69,7 @@ def write_card(sources: CardSources, path: Path) -> None:
     Raises:
         RunError: see :func:`render_card`.
     """
-    path.write_text(render_card(sources), "utf-8")
+    write_text(path, render_card(sources))
 
 
 def check_card(sources: CardSources, path: Path) -> None:

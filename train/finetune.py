@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from train.micro_batches import MicroBatchTrainer
 from train.model import Base, pad_token_id
 from train.recipe import Recipe
 from train.rounding import RoundedWeights
+from train.run_dir import last_checkpoint
 from train.thinning import ThinningCollator
 
 HEAD: Final = "score"
@@ -157,29 +157,6 @@ def _automatic_precision() -> str:
     # Without instructions for it, bfloat16 is converted back and forth: 18 against 140 GFLOP/s on an AVX2 machine.
     known = torch.cpu.get_capabilities()
     return "bf16" if any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")) else "fp32"
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that is whole; None where there is none.
-
-    A run that is killed while it writes a checkpoint leaves a part of it. The Trainer writes ``trainer_state.json``
-    last, and deletes the checkpoint before only then.
-    """
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    return next((path for path in found if _is_json(path / "trainer_state.json")), None)
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def save_loss(log: list[dict[str, float]], path: Path) -> None:
-    """Write the loss curve as JSON Lines."""
-    path.write_text("".join(json.dumps(entry) + "\n" for entry in log), "utf-8")
 
 
 def _lora(recipe: Recipe, layers: int) -> LoraConfig:

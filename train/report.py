@@ -25,7 +25,7 @@ from train.evaluate import Evaluation
 from train.guard_file import calibration_of, labels_of, read_guard_file
 from train.markdown import escape, number, percent, table, with_interval
 from train.plots import LOSS_FILE, plot_files, plot_report, scores_file, slices_file
-from train.run_dir import write_json
+from train.run_dir import write_json, write_text
 
 JSON_FILE: Final = "report.json"
 MARKDOWN_FILE: Final = "report.md"
@@ -83,7 +83,7 @@ def write_report(report: Mapping[str, Any], folder: Path) -> None:
     for path in paths:
         path.replace(folder / PLOTS / path.name)
     drawn.rmdir()
-    (folder / MARKDOWN_FILE).write_text(text, "utf-8")
+    write_text(folder / MARKDOWN_FILE, text)
 
 
 def check_folder(folder: Path) -> None:

@@ -24,7 +24,7 @@ from train.dataset import clean
 from train.embedding_columns import ColumnOrder
 from train.encode import Encoder, Examples, training_examples
 from train.errors import RunError
-from train.finetune import effective_precision, finetune, save_loss
+from train.finetune import effective_precision, finetune
 from train.generate import DEFAULT_MIXTURE, Side, generate
 from train.guard_file import GUARD_FILE, calibration_as_dict, guard_name, prompt_as_dict
 from train.hidden import compute
@@ -219,7 +219,7 @@ def run_recipe(  # noqa: PLR0913 - a stage takes what it needs by name
     )
     if not among.is_main_process:
         return
-    save_loss(trained.log, run.loss)
+    write_text(run.loss, "".join(json.dumps(entry) + "\n" for entry in trained.log))
     model = trained.model.to(torch.float32)
     save_adapter(model, run.adapter)
     say("measuring the final hidden states for export")

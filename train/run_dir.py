@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ class RunDir:
 
     def has_checkpoint(self) -> bool:
         """Whether there is anything to resume from."""
-        return any(self.checkpoints.glob("checkpoint-*"))
+        return last_checkpoint(self.checkpoints) is not None
 
     def begin(self, made_of: Mapping[str, str]) -> None:
         """Note what the run is made of, or check that a run that is resumed is made of the same.
@@ -89,6 +90,8 @@ class RunDir:
         then = json.loads(self.started.read_text("utf-8")) if self.started.is_file() else {}
         changed = [key for key, value in made_of.items() if value != then.get(key)]
         if changed and not self.has_checkpoint():
+            # A part of one, of other things, would be counted among the new ones, and kept in place of them.
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
             write_json(self.started, dict(made_of) | {"commit": commit()})
             return
         if changed:
@@ -96,6 +99,24 @@ class RunDir:
                 f"{self.path} was started with another {changed[0].replace('_', ' ')} and can't be resumed; "
                 "name another folder, or remove it"
             )
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that is whole; None where there is none.
+
+    A run that is killed while it writes a checkpoint leaves a part of it. The Trainer writes ``trainer_state.json``
+    last, and deletes the checkpoint before only then.
+    """
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    return next((path for path in found if _is_json(path / "trainer_state.json")), None)
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

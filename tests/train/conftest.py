@@ -18,6 +18,7 @@ from train.generate import Mixture, Side, generate
 from train.model import Base, base_in
 from train.random_base import save_random_base
 from train.rows import Row
+from train.run_dir import RunDir
 
 TOPIC: Final = Path(__file__).parent / "tiny_topic"
 """A corpus about bees; nothing in train knows Star Trek."""
@@ -73,3 +74,10 @@ def base(tmp_path_factory: pytest.TempPathFactory, corpus: Corpus) -> Base:
 def encoder(base: Base) -> Encoder:
     """The tiny model's tokenizer with its prompt's marks."""
     return Encoder(base.load_tokenizer(), TEMPLATE)
+
+
+def write_checkpoint(run: RunDir) -> None:
+    """What a run resumes from, as far as its folder is asked."""
+    folder = run.checkpoints / "checkpoint-20"
+    folder.mkdir(parents=True)
+    (folder / "trainer_state.json").write_text("{}", "utf-8")

@@ -20,20 +20,20 @@ from transformers import AutoModelForSequenceClassification
 
 from guard.calibration import UNCALIBRATED
 from guard.labels import DEFAULT_LABELS
-from tests.train.conftest import MIXTURE
+from tests.train.conftest import MIXTURE, write_checkpoint
 from tests.train.tiny_base import TEMPLATE
 from train.corpus import Corpus
 from train.dataset import clean
 from train.encode import Encoder, Examples
 from train.errors import DataError, RunError
-from train.finetune import effective_precision, last_checkpoint
+from train.finetune import effective_precision
 from train.generate import Side, generate
 from train.guard_file import calibration_of, labels_of, read_guard_file
 from train.model import Base
 from train.recipe import BaseRecipe, DataRecipe, Recipe, load_recipe
 from train.rows import Row, read_rows, to_predecessor_json
 from train.run import FOLD_FILE, check_examples, prepare_rows, run_recipe, split_data
-from train.run_dir import RunDir
+from train.run_dir import RunDir, last_checkpoint
 from train.scoring import classifier_scorer, least_difference
 
 # PEFT asks transformers for it by its old name.
@@ -282,7 +282,7 @@ def test_changed_data_are_not_resumed(tmp_path: Path, recipe_file: Path, base: B
     """The rows that the run was started with stay as they are."""
     recipe, run = load_recipe(str(recipe_file)), RunDir(tmp_path / "run")
     prepare_rows(recipe, run, base)
-    (run.checkpoints / "checkpoint-20").mkdir(parents=True)
+    write_checkpoint(run)
     before = run.rows(Side.TRAIN).read_bytes()
     with (tmp_path / "rows.jsonl").open("a", encoding="utf-8") as file:
         file.writelines(f'{{"input": "one more row {"x" * n}", "label": "related"}}\n' for n in range(20))
@@ -295,7 +295,7 @@ def test_a_changed_recipe_is_not_resumed(tmp_path: Path, recipe_file: Path, base
     """Not even where the data stay the same."""
     run = RunDir(tmp_path / "run")
     prepare_rows(load_recipe(str(recipe_file)), run, base)
-    (run.checkpoints / "checkpoint-20").mkdir(parents=True)
+    write_checkpoint(run)
     recipe_file.write_text(recipe_file.read_text("utf-8").replace("rank = 8", "rank = 4"), "utf-8")
     with pytest.raises(RunError, match="was started with another recipe"):
         prepare_rows(load_recipe(str(recipe_file)), run, base)
@@ -311,7 +311,7 @@ def test_a_run_of_other_hardware_is_not_resumed(
     """It would go back in its schedule, or go on in another precision."""
     recipe, run = load_recipe(str(recipe_file)), RunDir(tmp_path / "run")
     prepare_rows(recipe, run, base)
-    (run.checkpoints / "checkpoint-20").mkdir(parents=True)
+    write_checkpoint(run)
     started = json.loads(run.started.read_text("utf-8"))
     run.started.write_text(json.dumps(started | {key: then}), "utf-8")
     with pytest.raises(RunError, match=f"was started with another {what} and can't be resumed"):
@@ -334,7 +334,7 @@ def test_a_run_of_other_weights_is_not_resumed(
     recipe_file.write_text(text.replace("[lora]", '[lora]\nstart = "base/before"'), "utf-8")
     recipe, run = load_recipe(str(recipe_file)), RunDir(tmp_path / "run")
     prepare_rows(recipe, run, Base(str(own)))
-    (run.checkpoints / "checkpoint-20").mkdir(parents=True)
+    write_checkpoint(run)
     with (own / file).open("a") as changed:
         changed.write("and more")
     with pytest.raises(RunError, match=f"was started with another {what} and can't be resumed"):

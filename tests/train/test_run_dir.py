@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.train.conftest import write_checkpoint
 from train.errors import RunError
 from train.run_dir import RunDir, commit, versions, write_json
 
@@ -37,7 +38,7 @@ def test_a_changed_run_is_not_resumed(tmp_path: Path, recipe: str, data: str, pr
     """It says what changed, and nothing is overwritten."""
     run = RunDir(tmp_path)
     run.begin(MADE_OF)
-    (run.checkpoints / "checkpoint-20").mkdir(parents=True)
+    write_checkpoint(run)
     before = run.started.read_bytes()
     with pytest.raises(RunError, match=problem):
         run.begin({"recipe": recipe, "data_sha256": data})
@@ -50,6 +51,16 @@ def test_a_run_that_has_no_checkpoint_yet_takes_what_was_mended(tmp_path: Path) 
     run.begin(MADE_OF | {"recipe": "misspelt"})
     run.begin(MADE_OF)
     assert json.loads(run.started.read_text("utf-8"))["recipe"] == "recipe"
+
+
+def test_a_part_of_a_checkpoint_is_none(tmp_path: Path) -> None:
+    """Nothing can be resumed from it, so a mended recipe is taken and the part removed."""
+    run = RunDir(tmp_path)
+    run.begin(MADE_OF | {"recipe": "misspelt"})
+    (run.checkpoints / "checkpoint-200").mkdir(parents=True)
+    run.begin(MADE_OF)
+    assert json.loads(run.started.read_text("utf-8"))["recipe"] == "recipe"
+    assert not run.checkpoints.exists()
 
 
 def test_a_complete_run_is_not_overwritten(tmp_path: Path) -> None:
