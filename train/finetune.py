@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from transformers import DataCollatorWithPadding, TrainingArguments, set_seed
 
 from guard.labels import Labels
+from train.clock import TrainingClock
 from train.embedding_columns import ColumnOrder
 from train.encode import Encoder, Examples
 from train.errors import RunError
@@ -42,7 +43,7 @@ class Trained:
     Attributes:
         model: the PEFT model, on the CPU, in evaluation mode.
         log: the Trainer's log entries (``step``, ``loss``, ...), in order.
-        seconds: of training in this process.
+        seconds: of training, in this process and those that it goes on from.
     """
 
     model: Any
@@ -87,26 +88,28 @@ def finetune(  # noqa: PLR0913 - a stage takes what it needs by name
     collator: Any = DataCollatorWithPadding(encoder.tokenizer, pad_to_multiple_of=multiple)
     if recipe.training.token_dropout:
         collator = ThinningCollator(collator, recipe.training.token_dropout, marks)
+    clock = TrainingClock()
     trainer = MicroBatchTrainer(
         multiple=multiple,
         model=model,
         args=_arguments(recipe, precision, checkpoints),
         train_dataset=examples.rows,
         data_collator=collator,
-        callbacks=[] if rounding is None else [rounding],
+        callbacks=[clock] if rounding is None else [clock, rounding],
     )
     last = last_checkpoint(checkpoints)
     # Autocast chooses the precision; PEFT's own cast to float32 before it is work undone a line later.
     with disable_input_dtype_casting(model, active=mixed), warnings.catch_warnings():
         # A checkpoint holds an adapted embedding's frozen weights as well; what the run leaves does not.
         warnings.filterwarnings("ignore", "Setting `save_embedding_layers`", UserWarning)
-        result = trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    seconds = clock.seconds
     if rounding is not None:
         rounding.undo()
     log = [{k: float(v) for k, v in entry.items()} for entry in trainer.state.log_history if "loss" in entry]
     # Mixed precision wraps the model's forward, and would go on rounding what is computed with it.
     plain = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-    return Trained(plain.to("cpu").eval(), log, float(result.metrics["train_runtime"]))
+    return Trained(plain.to("cpu").eval(), log, seconds)
 
 
 def go_on_from(model: Any, folder: Path, order: ColumnOrder | None = None) -> None:  # noqa: ANN401 - PEFT is untyped

@@ -121,7 +121,7 @@ def _train_rows(run: RunDir) -> list[Row]:
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, recipe_file: Path, base: Base) -> None:
-    """Its loss curve of before the kill stays, and a checkpoint that was not written whole is passed over."""
+    """Its loss curve and time of before the kill stay, and a checkpoint that was not written whole is passed over."""
     run = RunDir(tmp_path / "run")
     _kill_at_first_checkpoint([sys.executable, "-m", "tests.train.train_tiny", str(recipe_file), base.folder], run)
     assert not run.record.exists()
@@ -131,13 +131,14 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, recipe_file: Path
     state_file = checkpoint / "trainer_state.json"
     state = json.loads(state_file.read_text("utf-8"))
     state["log_history"].insert(0, {"step": 1, "loss": 99.0})
+    state["stateful_callbacks"]["TrainingClock"]["attributes"]["seconds"] = 5000.0
     state_file.write_text(json.dumps(state), "utf-8")
     (run.checkpoints / "checkpoint-9999").mkdir()
     run_recipe(load_recipe(str(recipe_file)), run, base, TEMPLATE, say=_quiet)
     losses = [json.loads(line)["loss"] for line in run.loss.read_text("utf-8").splitlines()]
     assert losses[0] == 99.0
     assert losses[-1] < 0.3
-    assert run.record.is_file()
+    assert 5000 < json.loads(run.record.read_text("utf-8"))["training_seconds"] < 5600
 
 
 def _kill_at_first_checkpoint(command: list[str], run: RunDir) -> None:
