@@ -89,17 +89,17 @@ class HfConfig:
         return self.architecture.tensor_name(match["module"], self.layers).removesuffix("weight") + match["kind"]
 
 
-def read_config(folder: Path) -> HfConfig:
-    """Read a folder's ``config.json``.
+def read_config(place: Path) -> HfConfig:
+    """Read a ``config.json``: the file itself, or a folder's.
 
     Raises:
         CheckpointError: if it is missing or damaged, or see :func:`parse_config`.
     """
-    path = folder / CONFIG_FILE
+    path = place if place.is_file() else place / CONFIG_FILE
     try:
         values = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"no model in {folder}: can't read {CONFIG_FILE}: {error}") from error
+        raise CheckpointError(f"no model in {place}: can't read {path.name}: {error}") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{path} holds a {type(values).__name__}, wanted an object")
     return parse_config(values)

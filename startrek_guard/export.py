@@ -89,7 +89,9 @@ def import_(
 
 
 @app.command()
-def plan(config: Annotated[Path, typer.Argument(help="A Hugging Face config.json; no weights are needed.")]) -> None:
+def plan(
+    config: Annotated[Path, typer.Argument(help="A Hugging Face config.json, or its folder; no weights are needed.")],
+) -> None:
     """Say what an export of a model of this shape would take: sizes, memory, time."""
     from export.hf_config import read_config
     from export.plan import plan_config
