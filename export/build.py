@@ -23,7 +23,7 @@ from export.gguf_file import write_f16
 from export.hf_checkpoint import HfCheckpoint, open_checkpoint
 from export.keep_list import read_keep_list
 from export.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapted, LoraAdapter
-from export.quantise import DEFAULT_QUANTISATION, quantise
+from export.quantise import DEFAULT_QUANTISATION, check_kind, quantise
 from export.rounding import Rounded
 from export.token_proof import prove_guard_vocabulary
 from guard.calibration import Calibration, Decision
@@ -317,6 +317,7 @@ def build_guard(
     Raises:
         ExportError: if it can't be built; nothing half-made is left behind.
     """
+    check_kind(kind)
     folder = cache / "guards" / f"{_key(adapter, base_path)}-{kind}"
     if built := next(iter(sorted(folder.glob("*.gguf"))), None):
         return built

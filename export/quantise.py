@@ -26,14 +26,23 @@ DEFAULT_QUANTISATION: Final = "Q4_0"
 """llama.cpp repacks it for AVX2, AVX-512 and NEON, which makes it the fastest on CPUs."""
 
 
+def check_kind(kind: str) -> None:
+    """Say that a quantisation is unknown, before anything is computed or written for it.
+
+    Raises:
+        QuantiseError: if it is none of :data:`FILE_TYPES`.
+    """
+    if kind not in FILE_TYPES:
+        raise QuantiseError(f"unknown quantisation {kind!r}, wanted one of {', '.join(FILE_TYPES)}")
+
+
 def quantise(source: Path, target: Path, kind: str = DEFAULT_QUANTISATION) -> None:
     """Quantise ``source`` (F16) to ``target``, output rows at Q8_0 so that the labels stay precise.
 
     Raises:
         QuantiseError: if ``kind`` is unknown, llama.cpp fails or the disk is full; the old target stays.
     """
-    if kind not in FILE_TYPES:
-        raise QuantiseError(f"unknown quantisation {kind!r}, wanted one of {', '.join(FILE_TYPES)}")
+    check_kind(kind)
     if not source.is_file():
         raise QuantiseError(f"no GGUF file to quantise at {source}")
     if kind != "F16":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -166,7 +166,7 @@ def check_rows(rows: int, min_rows: int) -> None:
 
 def verify(
     reference: Reference,
-    candidates: Sequence[Candidate],
+    candidates: Iterable[Candidate],
     *,
     calibration: Calibration = UNCALIBRATED,
     min_rows: int = MIN_ROWS,
@@ -175,7 +175,7 @@ def verify(
 
     Args:
         reference: the rows and what the model says of them.
-        candidates: the exported guards.
+        candidates: the exported guards; each is asked before the next is taken, so that they need not be open at once.
         calibration: gives probabilities and labels.
         min_rows: fewer prove nothing.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -44,23 +44,22 @@ def verify_guard(
         min_rows: fewer prove nothing.
 
     Raises:
+        QuantiseError: if a quantisation is unknown.
         VerificationError: if there are too few rows.
         EngineError: if an engine does not start or answer.
     """
+    from export.quantise import check_kind
     from export.verify import check_rows, verify
 
+    for kind in quantisations:
+        check_kind(kind)
     check_rows(len(rows), min_rows)
     if "llama-server" in engines:
         from startrek_guard.llama_server import check_installed
 
         check_installed()
     reference = _reference(adapter, rows)
-    with ExitStack() as stack:
-        candidates = [
-            stack.enter_context(ENGINES[engine](build(adapter, kind, None), kind, adapter))
-            for kind in quantisations
-            for engine in engines
-        ]
+    with closing(_candidates(adapter, quantisations, engines)) as candidates:
         return verify(reference, candidates, calibration=adapter.manifest().calibration, min_rows=min_rows)
 
 
@@ -91,11 +90,21 @@ def write_verification(report: Report, adapter_name: str) -> Path:
     return folder / f"{VERIFY_FILE}.md"
 
 
+def _candidates(
+    adapter: AdapterFolder, quantisations: Sequence[str], engines: Sequence[str]
+) -> Generator[Candidate, None, None]:
+    """One at a time: the weights of all of them need not fit into memory."""
+    for kind in quantisations:
+        for engine in engines:
+            with ENGINES[engine](build(adapter, kind, None), kind, adapter) as candidate:
+                yield candidate
+
+
 def _reference(adapter: AdapterFolder, rows: Sequence[Row]) -> Reference:
     """What the classifier says before export: base and adapter in float32, unmerged."""
     from export.training_base import training_base
     from export.verify import Reference
-    from guard.prompt import render_prompts
+    from guard.prompt import prompt_texts
     from startrek_guard.classifier import load_classifier
     from train.encode import Encoder
     from train.hidden import compute
@@ -114,7 +123,8 @@ def _reference(adapter: AdapterFolder, rows: Sequence[Row]) -> Reference:
     encoder = Encoder(base.load_tokenizer(), template)
     folder = None if adapter.merged else adapter.path
     outputs = compute(load_classifier(base, folder, manifest.labels, encoder), encoder, rows)
-    prompts = [prompt for row in rows for prompt in render_prompts(row.turns, template)]
+    # Training reads no text twice, as serving does where characters conceal others or a gap is wide.
+    prompts = [template.render(texts) for row in rows for texts in prompt_texts(row.turns)]
     labels = [manifest.labels.class_id(rows[place].label) for place in outputs.row_of_prompt]
     scores = [manifest.calibration.score(logits) for place in range(len(rows)) for logits in outputs.windows(place)]
     ids = [token_ids for row in rows for token_ids in encoder.prompts(row.turns)]

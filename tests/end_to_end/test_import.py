@@ -20,6 +20,7 @@ from startrek_guard.app import app
 from startrek_guard.guards import open_adapter
 from startrek_guard.verification import held_out_rows, verify_guard
 from tests.hf_tiny import FAMILIES, Answers, add_adapter, answer, make_model, make_tokenizer, random_texts, save
+from train.rows import prompt_row
 
 pytestmark = [
     pytest.mark.slow,
@@ -135,11 +136,14 @@ def test_both_engines_are_verified_on_the_same_rows(foreign: Foreign, imported: 
     adapter = open_adapter(str(imported.folder))
     rows = held_out_rows(adapter, Path("nowhere"), foreign.data)
 
-    report = verify_guard(adapter, rows, ["F16"], ["llama.cpp", "llama-server"], min_rows=50)
+    # Serving reads what follows a wide gap by itself, too; the classifier before export reads the text as it stands.
+    gap = prompt_row("Dear all," + "\n" * 600 + "who is Spock", "related")
+
+    report = verify_guard(adapter, [*rows, gap], ["F16"], ["llama.cpp", "llama-server"], min_rows=50)
 
     assert [comparison.engine for comparison in report.comparisons] == ["llama.cpp", "llama-server"]
     for comparison in report.comparisons:
-        assert comparison.tokens_equal == comparison.rows == len(rows)
+        assert comparison.tokens_equal == comparison.rows == len(rows) + 1
         # Of random probabilities one may lie right at the threshold.
         assert comparison.agreement > 0.95
         assert comparison.max_difference < TOLERANCE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -87,6 +87,24 @@ def test_differences_are_measured() -> None:
     assert comparison.mean_difference == pytest.approx(0.004 + 0.8995 / ROWS, abs=1e-4)
     assert comparison.auc_change is not None
     assert -0.01 < comparison.auc_change < 0.0
+
+
+def test_candidates_are_taken_one_at_a_time() -> None:
+    """The next one's weights are not loaded before the last one has answered."""
+    done: list[str] = []
+
+    def score(_prompts: Sequence[str]) -> list[LabelLogits]:
+        done.append("asked")
+        return logits_of(PROBABILITIES)
+
+    def opened() -> Iterator[Candidate]:
+        for kind in ("F16", "Q4_0"):
+            done.append(kind)
+            yield Candidate("e", kind, score, None, 1)
+
+    verify(REFERENCE, opened())
+
+    assert done == ["F16", "asked", "Q4_0", "asked"]
 
 
 def test_other_tokens_fail_whatever_the_labels_say() -> None:
