@@ -29,6 +29,10 @@ _EMBEDDING_LORA: Final = re.compile(r"(?P<module>.+)\.lora_embedding_(?P<side>[A
 _FROZEN_EMBEDDING: Final = re.compile(r"(?:.+\.)?embed_tokens\.base_layer\.weight$")
 _HEAD: Final = re.compile(r"(?:.+\.)?score(?:\.modules_to_save)?(?:\.default)?\.weight$")
 
+_KEEP_THE_BASE: Final = ("gaussian", "eva", "orthogonal", "mica")
+"""The named ``init_lora_weights`` of PEFT that leave the base's weights as they are. The others (``pissa``, ``olora``,
+``corda``, ``loftq``, ``lora_ga``) take the adapter's start out of them, so that it fits no other base."""
+
 NameModule = Callable[[str], str]
 """From a Hugging Face module name to the GGUF tensor name of its weight."""
 
@@ -156,7 +160,17 @@ def _read_config(folder: Path) -> Mapping[str, Any]:
         )
     if config.get("use_dora") or config.get("fan_in_fan_out") or config.get("bias", "none") != "none":
         raise CheckpointError(f"{path} uses DoRA, transposed matrices or trained biases, wanted plain LoRA")
+    _check_start(config.get("init_lora_weights"), path)
     return config
+
+
+def _check_start(start: object, path: Path) -> None:
+    if isinstance(start, str) and start.lower() not in _KEEP_THE_BASE:
+        raise CheckpointError(
+            f"{path} has the init_lora_weights {start!r}, which changed the base's own weights before training, wanted "
+            f"true, false or one of {', '.join(_KEEP_THE_BASE)}: have PEFT convert the adapter with "
+            "save_pretrained(..., path_initial_model_for_weight_conversion=...), or merge it and import the whole model"
+        )
 
 
 def _scale(config: Mapping[str, Any], module: str) -> float:

@@ -56,9 +56,17 @@ def merge(folder: Path, family: str = "llama") -> tuple[Tensor, Tensor]:
     return base.load("blk.0.attn_q.weight"), adapted.load("blk.0.attn_q.weight")
 
 
-@pytest.mark.parametrize(("changes", "scale"), [({}, 4.0), ({"use_rslora": True}, 8 / 2**0.5)])
+@pytest.mark.parametrize(
+    ("changes", "scale"),
+    [
+        ({}, 4.0),
+        ({"use_rslora": True}, 8 / 2**0.5),
+        ({"init_lora_weights": True}, 4.0),
+        ({"init_lora_weights": "gaussian"}, 4.0),
+    ],
+)
 def test_the_delta_is_scale_times_b_times_a(tmp_path: Path, changes: dict[str, Any], scale: float) -> None:
-    """With plain and with rank-stabilised scaling."""
+    """With plain and with rank-stabilised scaling, from whatever start leaves the base as it is."""
     tensors = query_adapter()
     before, after = merge(save_adapter(tmp_path, tensors, **changes), "qwen3")
 
@@ -147,6 +155,9 @@ def test_a_bfloat16_adapter_is_read(tmp_path: Path) -> None:
         ({"use_dora": True}, "wanted plain LoRA"),
         ({"bias": "all"}, "wanted plain LoRA"),
         ({"fan_in_fan_out": True}, "wanted plain LoRA"),
+        ({"init_lora_weights": "pissa_niter_16"}, "has the init_lora_weights 'pissa_niter_16'"),
+        ({"init_lora_weights": "olora"}, "changed the base's own weights .*: have PEFT convert"),
+        ({"init_lora_weights": "lora_ga"}, "wanted true, false or one of gaussian"),
         ({"rank_pattern": {"q_proj": 4}}, r"has ranks \(2, 2\), wanted 4"),
         ({"rank_pattern": {"q_proj": 0}}, "has rank 0 for"),
         ({"alpha_pattern": {"q_proj": "much"}}, "lacks a usable 'lora_alpha'"),
