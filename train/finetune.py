@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,10 @@ HEAD: Final = "score"
 
 MIXED_PRECISION: Final = "ACCELERATE_MIXED_PRECISION"
 """Set by ``accelerate launch``; transformers takes its own from it."""
+
+_NO_TEXT: Final = r"(?:.+\.)?(?:vision_tower|multi_modal_projector)\..+"
+"""Modules by which a model such as Gemma 3 4B sees images. Their matrices have the names of the text model's, no prompt
+reaches them, and a guard's GGUF has no place for them."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def finetune(  # noqa: PLR0913 - a stage takes what it needs by name
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     classifier = base.load_classifier(labels, padding, dtype)
     _check_targets(recipe, classifier)
-    model = get_peft_model(classifier, _lora(recipe, classifier.config.get_text_config().num_hidden_layers))
+    model = get_peft_model(classifier, lora_config(recipe, classifier))
     if recipe.lora.start is not None:
         check_scale(recipe, recipe.file(recipe.lora.start))
         go_on_from(model, recipe.file(recipe.lora.start), column_order)
@@ -162,8 +167,13 @@ def _automatic_precision() -> str:
     return "bf16" if any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")) else "fp32"
 
 
-def _lora(recipe: Recipe, layers: int) -> LoraConfig:
-    first = recipe.lora.first_layer
+def lora_config(recipe: Recipe, classifier: Any) -> LoraConfig:  # noqa: ANN401 - transformers is untyped
+    """PEFT's settings for a recipe on a base: the matrices of its text model, and the head.
+
+    Raises:
+        RunError: if the base has too few layers.
+    """
+    first, layers = recipe.lora.first_layer, classifier.config.get_text_config().num_hidden_layers
     if not 0 <= first < layers:
         raise RunError(f"[lora] first_layer is {first}, wanted less than the base's {layers} layers")
     return LoraConfig(
@@ -176,12 +186,19 @@ def _lora(recipe: Recipe, layers: int) -> LoraConfig:
         alpha_pattern={EMBEDDING: recipe.lora.embedding_alpha} if recipe.lora.embedding_rank else {},
         layers_to_transform=list(range(first, layers)) if first else None,
         modules_to_save=[HEAD],
+        # PEFT warns of a pattern that excludes nothing.
+        exclude_modules=_NO_TEXT if any(map(_is_no_text, dict(classifier.named_modules()))) else None,
     )
+
+
+def _is_no_text(name: str) -> bool:
+    return re.fullmatch(_NO_TEXT, name) is not None
 
 
 def _check_targets(recipe: Recipe, classifier: Any) -> None:  # noqa: ANN401 - transformers is untyped
     """Check that the base has what the recipe adapts: PEFT passes over an unknown name if another one is known."""
-    matrices = [name for name, module in classifier.named_modules() if _is_matrix(module) and name != HEAD]
+    modules = [entry for entry in classifier.named_modules() if entry[0] != HEAD and not _is_no_text(entry[0])]
+    matrices = [name for name, module in modules if _is_matrix(module)]
     for target in recipe.lora.target_modules:
         # As PEFT compares them: a name may have its module's before it, such as ``self_attn.q_proj``.
         if not any(f".{name}".endswith(f".{target}") for name in matrices):

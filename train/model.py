@@ -58,7 +58,8 @@ class Base:
             config.num_labels = 2
             config.id2label = dict(enumerate(labels.ordered))
             config.label2id = {name: i for i, name in enumerate(labels.ordered)}
-            config.pad_token_id = pad_token_id
+            # Of a model that also sees images, the text model's own configuration is what counts.
+            config.pad_token_id = config.get_text_config().pad_token_id = pad_token_id
             config.use_cache = False
             model = AutoModelForSequenceClassification.from_pretrained(
                 self.folder, config=config, dtype=dtype, **self._source()
