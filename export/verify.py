@@ -36,6 +36,7 @@ class Reference:
         class_ids: the true labels', 1 for on topic.
         probabilities: of on topic, under the same calibration as :func:`verify` is given.
         token_ids: of the prompts.
+        rounding: the quantisation that its weights are rounded to, as they were in training; None for none.
 
     Raises:
         VerificationError: if the sequences differ in length or a probability is none.
@@ -45,6 +46,7 @@ class Reference:
     class_ids: Sequence[int]
     probabilities: Sequence[float]
     token_ids: Sequence[Sequence[int]]
+    rounding: str | None = None
 
     def __post_init__(self) -> None:
         counts = [len(rows) for rows in (self.prompts, self.class_ids, self.probabilities, self.token_ids)]
@@ -92,6 +94,7 @@ class Comparison:
         auc: area under the ROC curve; None where all rows have one label.
         auc_change: its difference from the reference's.
         row_ms: milliseconds a row.
+        reference_rounding: the quantisation that the reference's weights are rounded to; None for none.
     """
 
     engine: str
@@ -106,6 +109,7 @@ class Comparison:
     auc: float | None
     auc_change: float | None
     row_ms: float
+    reference_rounding: str | None = None
 
     @property
     def faults(self) -> list[str]:
@@ -140,13 +144,19 @@ class Report:
             raise VerificationError("; ".join(self.faults))
 
     def markdown(self) -> str:
-        """The report as a table."""
+        """The report as a table, and what was rounded before it was compared."""
         title = (
             "| quantisation | engine | rows | same tokens | same label | wanted | max \\|Δp\\| | mean \\|Δp\\| "
             "| ROC-AUC | change | MB | ms a row | |"
         )
         rule = "|---|---|" + "---:|" * 10 + "---|"
-        return "\n".join([title, rule, *map(_table_row, self.comparisons)]) + "\n"
+        roundings = dict.fromkeys(comparison.reference_rounding for comparison in self.comparisons)
+        notes = [
+            f"\n{kind} is compared with the classifier as it was trained: with its weights rounded to {kind}."
+            for kind in roundings
+            if kind is not None
+        ]
+        return "\n".join([title, rule, *map(_table_row, self.comparisons), *notes]) + "\n"
 
     def json(self) -> str:
         """The report as JSON, an object a candidate, with its faults."""
@@ -225,6 +235,7 @@ def _compare(reference: Reference, candidate: Candidate, calibration: Calibratio
         auc=auc,
         auc_change=None if auc is None or reference_auc is None else auc - reference_auc,
         row_ms=1000.0 * seconds / len(scores),
+        reference_rounding=reference.rounding,
     )
 
 

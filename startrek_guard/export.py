@@ -133,21 +133,32 @@ def verify(
         typer.Option("--run", help="The run, for its held-out rows (default: the guard's own, or runs/NAME)."),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Labelled rows in place of a run's: JSON Lines.")] = None,
-    quantisation: Annotated[list[str] | None, typer.Option(help="Which to verify; repeatable (default: all).")] = None,
+    quantisation: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Which to verify; repeatable (default: all; of a guard trained with rounding, F16 and what it is "
+            "rounded to)."
+        ),
+    ] = None,
     engine: Annotated[
         list[str] | None, typer.Option(help="Who is asked: llama.cpp, llama-server; repeatable (default: llama.cpp).")
     ] = None,
 ) -> None:
     """Compare the exported guard with the classifier it was exported from; fails past the tolerance."""
-    from export.quantise import FILE_TYPES
-    from startrek_guard.verification import ENGINES, held_out_rows, verify_guard, write_verification
+    from startrek_guard.verification import (
+        ENGINES,
+        default_quantisations,
+        held_out_rows,
+        verify_guard,
+        write_verification,
+    )
 
     engines = engine or ["llama.cpp"]
     if unknown := [name for name in engines if name not in ENGINES]:
         raise typer.BadParameter(f"--engine {unknown[0]!r}, wanted {' or '.join(ENGINES)}")
     adapter = open_adapter(guard)
     rows = held_out_rows(adapter, run_folder, data)
-    report = verify_guard(adapter, rows, quantisation or list(FILE_TYPES), engines)
+    report = verify_guard(adapter, rows, quantisation or default_quantisations(adapter), engines)
     out.print(report.markdown())
     out.print(str(write_verification(report, guard)))
     report.check()

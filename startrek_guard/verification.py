@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from export.verify import MIN_ROWS
 from startrek_guard.evaluation import run_of
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import httpx
 
     from export.build import AdapterFolder
-    from export.verify import Candidate, Reference, Report
+    from export.verify import Candidate, Comparison, Reference, Report
+    from train.encode import Encoder
     from train.rows import Row
 
 VERIFY_FILE: Final = "verify"
@@ -34,7 +35,10 @@ def verify_guard(
     *,
     min_rows: int = MIN_ROWS,
 ) -> Report:
-    """Compare exported guards in engines with the float32 classifier on rows.
+    """Compare exported guards in engines with the classifier before export on rows.
+
+    The classifier is computed in float32; beside the quantisation that it was trained to be served in, with its weights
+    rounded to that, since this is what was trained.
 
     Args:
         adapter: the trained guard.
@@ -49,7 +53,7 @@ def verify_guard(
         EngineError: if an engine does not start or answer.
     """
     from export.quantise import check_kind
-    from export.verify import check_rows, verify
+    from export.verify import Report, check_rows, verify
 
     for kind in quantisations:
         check_kind(kind)
@@ -58,9 +62,23 @@ def verify_guard(
         from startrek_guard.llama_server import check_installed
 
         check_installed()
-    reference = _reference(adapter, rows)
-    with closing(_candidates(adapter, quantisations, engines)) as candidates:
-        return verify(reference, candidates, calibration=adapter.manifest().calibration, min_rows=min_rows)
+    calibration = adapter.manifest().calibration
+    comparisons: list[Comparison] = []
+    for reference, kinds in _references(adapter, rows, quantisations):
+        with closing(_candidates(adapter, kinds, engines)) as candidates:
+            comparisons += verify(reference, candidates, calibration=calibration, min_rows=min_rows).comparisons
+    return Report(comparisons)
+
+
+def default_quantisations(adapter: AdapterFolder) -> list[str]:
+    """What is verified unless a person says more: all, or F16 and the one that the adapter was trained to be served in.
+
+    F16 shows that merging and folding changed nothing. Other quantisations of weights that were trained to be rounded
+    in one way are another function than the trained one.
+    """
+    from export.quantise import FILE_TYPES
+
+    return list(FILE_TYPES) if adapter.rounding is None else ["F16", adapter.rounding]
 
 
 def held_out_rows(adapter: AdapterFolder, run_folder: Path | None, data: Path | None) -> list[Row]:
@@ -100,17 +118,29 @@ def _candidates(
                 yield candidate
 
 
-def _reference(adapter: AdapterFolder, rows: Sequence[Row]) -> Reference:
-    """What the classifier says before export: base and adapter in float32, unmerged."""
+def _references(
+    adapter: AdapterFolder, rows: Sequence[Row], quantisations: Sequence[str]
+) -> list[tuple[Reference, list[str]]]:
+    """What the classifier says before export, unmerged, and the quantisations to compare with that."""
+    model, encoder = _classifier(adapter)
+    found: list[tuple[Reference, list[str]]] = []
+    if plain := [kind for kind in quantisations if kind != adapter.rounding]:
+        found.append((_reference(adapter, rows, model, encoder), plain))
+    if rounded := [kind for kind in quantisations if kind == adapter.rounding]:
+        from train.rounding import RoundedWeights
+
+        RoundedWeights(model).refresh()
+        found.append((_reference(adapter, rows, model, encoder, adapter.rounding), rounded))
+    return found
+
+
+def _classifier(adapter: AdapterFolder) -> tuple[Any, Encoder]:
+    """Base and adapter in float32, and what encodes their prompts."""
     from export.training_base import training_base
-    from export.verify import Reference
-    from guard.prompt import prompt_texts
     from startrek_guard.classifier import load_classifier
     from train.encode import Encoder
-    from train.hidden import compute
     from train.model import base_in
 
-    manifest = adapter.manifest()
     path, template = training_base(
         adapter.guard["base"],
         cache_folder(),
@@ -122,13 +152,28 @@ def _reference(adapter: AdapterFolder, rows: Sequence[Row]) -> Reference:
     base = base_in(path)
     encoder = Encoder(base.load_tokenizer(), template)
     folder = None if adapter.merged else adapter.path
-    outputs = compute(load_classifier(base, folder, manifest.labels, encoder), encoder, rows)
+    return load_classifier(base, folder, adapter.manifest().labels, encoder), encoder
+
+
+def _reference(
+    adapter: AdapterFolder,
+    rows: Sequence[Row],
+    model: Any,  # noqa: ANN401 - PEFT and transformers are untyped
+    encoder: Encoder,
+    rounding: str | None = None,
+) -> Reference:
+    from export.verify import Reference
+    from guard.prompt import prompt_texts
+    from train.hidden import compute
+
+    manifest = adapter.manifest()
+    outputs = compute(model, encoder, rows)
     # Training reads no text twice, as serving does where characters conceal others or a gap is wide.
-    prompts = [template.render(texts) for row in rows for texts in prompt_texts(row.turns)]
+    prompts = [encoder.template.render(texts) for row in rows for texts in prompt_texts(row.turns)]
     labels = [manifest.labels.class_id(rows[place].label) for place in outputs.row_of_prompt]
     scores = [manifest.calibration.score(logits) for place in range(len(rows)) for logits in outputs.windows(place)]
     ids = [token_ids for row in rows for token_ids in encoder.prompts(row.turns)]
-    return Reference(prompts, labels, scores, ids)
+    return Reference(prompts, labels, scores, ids, rounding)
 
 
 @contextmanager

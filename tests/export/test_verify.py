@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -182,6 +183,15 @@ def test_the_report_is_a_table_and_json() -> None:
     assert [value["quantisation"] for value in values] == ["F16", "Q4_0"]
     assert values[0]["faults"] == []
     assert "98.00%" in values[1]["faults"][0]
+
+
+def test_a_report_says_what_a_rounded_reference_is() -> None:
+    """Beside the table and in its JSON; of a float one it says nothing."""
+    report = verify(replace(REFERENCE, rounding="Q4_0"), [candidate()])
+
+    assert "\n\nQ4_0 is compared with the classifier as it was trained: with its weights rounded" in report.markdown()
+    assert json.loads(report.json())[0]["reference_rounding"] == "Q4_0"
+    assert verify(REFERENCE, [candidate()]).markdown().count("\n") == 3
 
 
 def test_the_area_under_the_curve_counts_ties_half() -> None:
