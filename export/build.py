@@ -182,7 +182,7 @@ def open_base(
 def open_base_weights(
     base: Mapping[str, Any], cache: Path, base_path: Path | None = None, progress: Progress = _silent
 ) -> Checkpoint:
-    """The whole base that a description names by ``package``, ``folder`` or ``hub``.
+    """The whole base that a description names by ``package``, ``folder``, or ``hub`` and its ``revision``.
 
     Raises:
         CheckpointError: if it is missing or unreadable.
@@ -196,7 +196,7 @@ def open_base_weights(
     if base_path is not None and base_path.suffix == ".gguf":
         progress("reading the base", 0.0)
         return GgufCheckpoint(base_path)
-    return open_checkpoint(str(base_path or base.get("hub")))
+    return open_checkpoint(str(base_path)) if base_path else open_checkpoint(str(base.get("hub")), base.get("revision"))
 
 
 def cut(checkpoint: Checkpoint, layers: int | None, keep_list: Path | None, rounding: str | None = None) -> Checkpoint:
@@ -374,17 +374,18 @@ def _key(adapter: AdapterFolder, base_path: Path | None) -> str:
     made_of = [adapter.sha256(), str(BUILD_VERSION), version("llama-cpp-python"), version("startrek-guard")]
     if base_path is not None:
         made_of.append(hashlib.sha256(str(base_path.resolve()).encode()).hexdigest())
-        made_of.append(str(base_path.stat().st_mtime_ns))
+        made_of += file_states(base_path)
     elif adapter.packaged_base is not None:
         made_of.append(adapter.packaged_base.sha256)
     elif folder := adapter.guard["base"].get("folder"):
-        made_of += _file_states(Path(folder).expanduser())
+        made_of += file_states(Path(folder).expanduser())
     return hashlib.sha256("/".join(made_of).encode()).hexdigest()[:16]
 
 
-def _file_states(folder: Path) -> list[str]:
-    """Of a model's files: gigabytes whose content is not hashed at every start."""
-    files = sorted(path for path in folder.glob("*") if path.suffix in (".json", ".safetensors"))
+def file_states(model: Path) -> list[str]:
+    """Of a model's files, a GGUF or those of a folder: gigabytes whose content is not hashed at every start."""
+    found = [model] if model.is_file() else model.glob("*")
+    files = sorted(path for path in found if path.suffix in (".gguf", ".json", ".safetensors"))
     return [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from export.build import GUARD_FILE, apply_lora
 from export.checkpoint import Tensor
 from export.errors import CheckpointError
-from export.hf_checkpoint import HfCheckpoint, find_folder
+from export.hf_checkpoint import HfCheckpoint, commit_of, find_folder
 from export.hf_config import CONFIG_FILE, read_config
 from export.lora import ADAPTER_CONFIG
 from guard.labels import Labels
@@ -91,10 +91,10 @@ def choose_labels(class_names: tuple[str, ...] | None, given: str | None) -> Lab
 
 
 def _read_adapter(folder: Path, base: str | None) -> ForeignClassifier:
-    source = base or _named_base(folder)
+    source, revision = (base, None) if base else _named_base(folder)
     if source.endswith(".gguf"):
         raise CheckpointError(f"the base {source!r} is a GGUF file, wanted a Hugging Face folder or a model id")
-    base_folder = find_folder(source)
+    base_folder = find_folder(source, revision)
     checkpoint = HfCheckpoint(base_folder)
     head, _ = apply_lora(folder, checkpoint)
     # Trainers save the classifier's configuration beside the adapter only if they are asked to.
@@ -128,19 +128,22 @@ def _read_merged(folder: Path, source: str) -> ForeignClassifier:
     )
 
 
-def _named_base(folder: Path) -> str:
+def _named_base(folder: Path) -> tuple[str, str | None]:
+    """The name of an adapter's base, and PEFT's ``revision`` of it."""
     path = folder / ADAPTER_CONFIG
     try:
         config = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"can't read the adapter's {path}: {error}") from error
-    name = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+    config = config if isinstance(config, dict) else {}
+    name, revision = config.get("base_model_name_or_path"), config.get("revision")
     if not isinstance(name, str) or not name:
         raise CheckpointError(f"{path} has the base_model_name_or_path {name!r}: name the base with --base")
-    return name
+    return name, revision if isinstance(revision, str) and revision else None
 
 
 def _base(source: str, folder: Path) -> dict[str, Any]:
     if folder == Path(source).expanduser():
         return {"folder": str(folder.resolve()), "title": folder.resolve().name}
-    return {"hub": source}
+    commit = commit_of(folder)
+    return {"hub": source} | ({"revision": commit} if commit else {})

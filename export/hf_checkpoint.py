@@ -28,22 +28,23 @@ _MAX_FAULTS: Final = 20
 """A wrong configuration gives hundreds; the first ones tell."""
 
 
-def open_checkpoint(source: str, *, offline: bool = False) -> HfCheckpoint:
+def open_checkpoint(source: str, revision: str | None = None, *, offline: bool = False) -> HfCheckpoint:
     """The checkpoint in a local folder, or of a model id on the hub such as ``Qwen/Qwen3-0.6B``.
 
     Args:
         source: path or id; a folder that exists comes first.
+        revision: of a model on the hub: commit, tag or branch; None is the newest.
         offline: whether only what has been downloaded before may be used.
 
     Raises:
         CheckpointError: if there is no such folder or model, or it is not what :class:`HfCheckpoint` reads.
     """
-    folder = find_folder(source, offline=offline)
+    folder = find_folder(source, revision, offline=offline)
     return HfCheckpoint(folder) if folder == Path(source).expanduser() else HfCheckpoint(folder, name=source)
 
 
-def find_folder(source: str, *, offline: bool = False) -> Path:
-    """The local folder of a model, fetched from the hub where it is none.
+def find_folder(source: str, revision: str | None = None, *, offline: bool = False) -> Path:
+    """The local folder of a model, fetched from the hub where it is none; arguments as of :func:`open_checkpoint`.
 
     Raises:
         CheckpointError: if there is no such folder or model.
@@ -54,10 +55,17 @@ def find_folder(source: str, *, offline: bool = False) -> Path:
     if _HUB_ID.fullmatch(source) is None:
         raise CheckpointError(f"no folder {source!r}, and that is no model id such as 'Qwen/Qwen3-0.6B' either")
     try:
-        return Path(snapshot_download(source, allow_patterns=_HUB_PATTERNS, local_files_only=offline))
+        found = snapshot_download(source, revision=revision, allow_patterns=_HUB_PATTERNS, local_files_only=offline)
+        return Path(found)
     # Which HTTP library the hub's client uses, and so which errors a broken download raises, changes with its version.
     except Exception as error:
-        raise CheckpointError(f"no folder {source!r}, and can't get it from the hub: {error}") from error
+        wanted = "it" if revision is None else f"its revision {revision!r}"
+        raise CheckpointError(f"no folder {source!r}, and can't get {wanted} from the hub: {error}") from error
+
+
+def commit_of(folder: Path) -> str | None:
+    """The commit that a folder of the hub's cache holds (``.../snapshots/COMMIT``); None of any other folder."""
+    return folder.name if folder.parent.name == "snapshots" else None
 
 
 class HfCheckpoint:

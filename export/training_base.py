@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from export.architectures import by_gguf_name
-from export.build import cut, open_base_weights
+from export.bases import packaged_base
+from export.build import BUILD_VERSION, cut, file_states, open_base_weights
 from export.errors import CheckpointError
 from export.gguf_file import write_f16
 from export.hf_checkpoint import find_folder
@@ -30,7 +31,7 @@ def training_base(  # noqa: PLR0913 - a stage takes what it needs by name
     with is the one served with. A Hugging Face folder is used as it is, and can't be cut.
 
     Args:
-        base: ``package``, ``folder`` or ``hub``.
+        base: ``package``, ``folder``, or ``hub`` and its ``revision``.
         cache: where written bases are kept.
         path: a GGUF file or folder in place of what ``base`` names.
         layers: to keep; None for all.
@@ -49,19 +50,20 @@ def training_base(  # noqa: PLR0913 - a stage takes what it needs by name
             raise CheckpointError(
                 f"layers and vocabulary can be cut, and weights rounded, of a GGUF base only, not of {source}"
             )
-        folder = find_folder(str(source))
+        # A folder takes the place of what the hub has, so that nothing is known of its revision.
+        named = path or base.get("folder")
+        folder = find_folder(str(source), None if named else base.get("revision"))
         return folder, read_config(folder).architecture.template
     checkpoint = cut(open_base_weights(base, cache, path), layers, keep_list, rounding)
     kept = keep_list.read_text() if keep_list else ""
-    named = str(base.get("package")) if source is None else _state(Path(source))
-    key = "/".join([named, str(layers), kept, *([rounding] if rounding else [])])
+    made_of = [packaged_base(str(base.get("package"))).sha256] if source is None else _states(Path(source))
+    key = "/".join([*made_of, str(BUILD_VERSION), str(layers), kept, *([rounding] if rounding else [])])
     target = cache / "training" / hashlib.sha256(key.encode()).hexdigest()[:16] / "base.gguf"
     if not target.is_file():
         write_f16(checkpoint, target, {})
     return target, by_gguf_name(checkpoint.architecture).template
 
 
-def _state(path: Path) -> str:
+def _states(path: Path) -> list[str]:
     """Tells a file from others, and from what it was before."""
-    state = path.stat()
-    return f"{path.resolve()} {state.st_size} {state.st_mtime_ns}"
+    return [str(path.resolve()), *file_states(path)]

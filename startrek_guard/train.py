@@ -252,7 +252,8 @@ def _random_base(architecture: str) -> Path:
 
 
 def _named(recipe: Recipe) -> dict[str, str | None]:
-    return {"package": recipe.base.package, "folder": recipe.base.folder, "hub": recipe.base.hub}
+    base = recipe.base
+    return {"package": base.package, "folder": base.folder, "hub": base.hub, "revision": base.revision}
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:

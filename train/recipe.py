@@ -37,6 +37,7 @@ class BaseRecipe:
         package: weights that come as a Python package (``gemma3_270m``, ``smollm2_135m``).
         folder: a local Hugging Face folder or GGUF file; a relative path begins at the recipe's own folder.
         hub: a model id on the hub.
+        revision: of ``hub``: commit, tag or branch; None is the newest. The guard keeps the commit that it was.
         random: an architecture (``qwen3``) of which a model of two random layers is made, to try the chain with.
         layers: how many layers are kept; None keeps all.
         vocabulary: name of a keep-list beside the recipe; None keeps all tokens.
@@ -47,6 +48,7 @@ class BaseRecipe:
     package: str | None = None
     folder: str | None = None
     hub: str | None = None
+    revision: str | None = None
     random: str | None = None
     layers: int | None = None
     vocabulary: str | None = None
@@ -59,6 +61,8 @@ class BaseRecipe:
         if len(named) != 1:
             found = " and ".join(named) or "no model"
             raise RecipeError(f"[base] names {found}, wanted one of package, folder, hub, random")
+        if self.revision is not None and not self.hub:
+            raise RecipeError(f"[base] revision {self.revision!r}, wanted with hub only, not with {named[0]}")
         if self.random not in (None, *RANDOM_BASES):
             raise RecipeError(f"[base] random {self.random!r}, wanted one of {', '.join(RANDOM_BASES)}")
 

@@ -225,7 +225,7 @@ def run_recipe(  # noqa: PLR0913 - a stage takes what it needs by name
     say("measuring the final hidden states for export")
     outputs = compute(model, encoder, spread(sides[Side.VALIDATION], MAX_FOLD_ROWS))
     save_fold(outputs.hidden, run.adapter / FOLD_FILE)
-    write_guard_file(recipe, run, labels, template, _source(recipe, base, base_path))
+    write_guard_file(recipe, run, labels, template, describe_base(recipe, base, base_path))
     merged, difference = merge(model, encoder, spread(sides[Side.VALIDATION], MERGE_ROWS))
     if merged_folder is not None:
         save_merged(merged, encoder.tokenizer, merged_folder)
@@ -255,12 +255,20 @@ def check_examples(examples: Examples) -> None:
         )
 
 
-def _source(recipe: Recipe, base: Base, base_path: Path | None) -> dict[str, str | None]:
-    """Where export finds the base again."""
+def describe_base(recipe: Recipe, base: Base, base_path: Path | None) -> dict[str, str | None]:
+    """Where export finds the base again: in the folder that took its place, or where the recipe says; by commit."""
     if base_path is not None:
         return {"folder": str(base_path.resolve())}
     named = recipe.base
-    return {"package": named.package, "folder": base.folder if named.random else named.folder, "hub": named.hub}
+    folder = base.folder if named.random else named.folder
+    return {"package": named.package, "folder": folder, "hub": named.hub, "revision": _commit(recipe, base)}
+
+
+def _commit(recipe: Recipe, base: Base) -> str | None:
+    """The commit of a base on the hub: the name of its folder in the hub's cache, ``.../snapshots/COMMIT``."""
+    folder = Path(base.folder)
+    cached = recipe.base.hub is not None and folder.parent.name == "snapshots"
+    return folder.name if cached else recipe.base.revision
 
 
 def save_adapter(model: Any, folder: Path) -> None:  # noqa: ANN401 - PEFT is untyped
@@ -305,7 +313,7 @@ def write_guard_file(
         run: where.
         labels: the two labels.
         template: the prompt's marks.
-        source: ``package``, ``folder`` or ``hub`` of the base.
+        source: ``package``, ``folder``, or ``hub`` and ``revision`` of the base.
     """
     named = recipe.base
     described: dict[str, Any] = {

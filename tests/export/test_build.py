@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
-from export.build import write_guard
+from export.build import file_states, write_guard
 from export.checkpoint import TOKEN_TYPE_CONTROL, TOKEN_TYPE_USER_DEFINED, Vocabulary
 from export.errors import ExportError
 from export.fold import Folded
@@ -59,6 +59,20 @@ def write(kind: type[Folded], target: Path, labels: Labels = DEFAULT_LABELS) -> 
     folded = kind(gemma_checkpoint(["th", "ou", "related"]), random_head(), labels, TEMPLATE)
     manifest = GuardManifest(name="tiny", topic="Star Trek", template=TEMPLATE, labels=labels)
     write_guard(folded, manifest, target, "F16", licence={})
+
+
+@pytest.mark.parametrize("named", ["model", "model/base.gguf"])
+def test_a_base_that_is_written_over_is_another(tmp_path: Path, named: str) -> None:
+    """Of a folder, and of a GGUF by itself: what was built of the old one is not served from the cache."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "base.gguf").write_bytes(b"old")
+    before = file_states(tmp_path / named)
+
+    (folder / "base.gguf").write_bytes(b"another")
+
+    assert len(before) == 1
+    assert file_states(tmp_path / named) != before
 
 
 def test_a_sound_guard_is_written(tmp_path: Path) -> None:

@@ -62,6 +62,21 @@ def test_a_base_given_wins_over_the_one_named(tmp_path: Path) -> None:
     assert read_foreign(str(save_adapter(tmp_path / "a", "/elsewhere")), str(base)).base_folder == base
 
 
+def test_the_revision_that_an_adapter_names_is_its_bases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commit is kept, so that a guard is built from the same weights ever after."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    repository, commit = tmp_path / "hub" / "models--somebody--tiny", "a" * 40
+    save_folder(repository / "snapshots" / commit, CONFIGS["qwen3"])
+    (repository / "refs").mkdir()
+    (repository / "refs" / "v1").write_text(commit)
+    adapter = save_adapter(tmp_path / "adapter", "somebody/tiny")
+    named = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps({**named, "revision": "v1"}))
+
+    assert read_foreign(str(adapter)).base == {"hub": "somebody/tiny", "revision": commit}
+
+
 def test_names_beside_the_adapter_are_taken(tmp_path: Path) -> None:
     """A configuration saved beside it is the classifier's own."""
     base = save_folder(tmp_path / "base", CONFIGS["qwen3"])

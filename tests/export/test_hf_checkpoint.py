@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from export.errors import CheckpointError
-from export.hf_checkpoint import HfCheckpoint, open_checkpoint
+from export.hf_checkpoint import HfCheckpoint, commit_of, find_folder, open_checkpoint
 from export.hf_config import parse_config
 from tests.export.samples import CONFIGS, classifier_config, random_tensors, save_folder
 
@@ -204,3 +204,19 @@ def test_a_model_that_was_downloaded_is_read_offline(tmp_path: Path, monkeypatch
     checkpoint = open_checkpoint("somebody/tiny", offline=True)
 
     assert checkpoint.general["name"] == "somebody/tiny"
+
+
+def test_a_revision_is_the_one_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By commit, whatever the branch is by now; one that can't be got is named."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    old, new = "0" * 40, "1" * 40
+    for commit in (old, new):
+        save_folder(tmp_path / "models--somebody--tiny" / "snapshots" / commit, CONFIGS["llama"])
+    (tmp_path / "models--somebody--tiny" / "refs").mkdir()
+    (tmp_path / "models--somebody--tiny" / "refs" / "main").write_text(new)
+
+    assert commit_of(find_folder("somebody/tiny", offline=True)) == new
+    assert commit_of(find_folder("somebody/tiny", old, offline=True)) == old
+    assert commit_of(tmp_path) is None
+    with pytest.raises(CheckpointError, match="can't get its revision 'v9' from the hub"):
+        find_folder("somebody/tiny", "v9", offline=True)

@@ -92,6 +92,10 @@ def test_a_copied_recipe_finds_the_files_of_those_that_ship(tmp_path: Path) -> N
         ('base = "x"\n', "base is 'x', wanted a table"),
         ('[base]\nfolder = "x"\n[data]\nfiles = [1]\n', "files is"),
         (TABLES.replace("folder", "random"), r"\[base\] random 'x', wanted one of qwen3"),
+        (
+            TABLES.replace("[data]", 'revision = "v1"\n[data]'),
+            "revision 'v1', wanted with hub only, not with folder",
+        ),
         (TABLES.replace("[data]", 'rounding = "Q3"\n[data]'), r"\[base\] rounding 'Q3', wanted one of Q4_0"),
         (TABLES + "[training]\ntoken_dropout = 0.5\n", "token_dropout is 0.5, wanted 0 to 0.5, without 0.5"),
         (TABLES + "[training]\nwarmup_share = 5\n", r"\[training\] warmup_share is 5, wanted 0 to 1, without 1"),

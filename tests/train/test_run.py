@@ -32,7 +32,7 @@ from train.guard_file import calibration_of, labels_of, read_guard_file
 from train.model import Base
 from train.recipe import BaseRecipe, DataRecipe, Recipe, load_recipe
 from train.rows import Row, read_rows, to_predecessor_json
-from train.run import FOLD_FILE, check_examples, prepare_rows, run_recipe, split_data
+from train.run import FOLD_FILE, check_examples, describe_base, prepare_rows, run_recipe, split_data
 from train.run_dir import RunDir, last_checkpoint
 from train.scoring import classifier_scorer, least_difference
 
@@ -353,6 +353,16 @@ def test_a_complete_runs_rows_are_not_written_over(tmp_path: Path, recipe_file: 
     with pytest.raises(RunError, match="holds a complete run"):
         prepare_rows(recipe, run, base)
     assert run.rows(Side.TRAIN).read_bytes() == before
+
+
+def test_a_guard_names_the_commit_of_its_base(tmp_path: Path) -> None:
+    """What the hub has under the name may be other weights by the time the guard is exported."""
+    recipe, commit = load_recipe("qwen3_0_6b"), "a" * 40
+
+    found = describe_base(recipe, Base(str(tmp_path / "snapshots" / commit)), None)
+
+    assert {key: value for key, value in found.items() if value} == {"hub": "Qwen/Qwen3-0.6B", "revision": commit}
+    assert describe_base(recipe, Base(commit), tmp_path) == {"folder": str(tmp_path)}
 
 
 def test_examples_of_one_label_are_not_trained_on() -> None:
