@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +34,7 @@ from guard.prompt import PromptTemplate
 GUARD_FILE: Final = "guard.json"
 FOLD_FILE: Final = "fold.safetensors"
 
-BUILD_VERSION: Final = 1
+BUILD_VERSION: Final = 2
 """Raised when the same adapter gives another GGUF than before, so that cached ones are not used."""
 
 Progress = Callable[[str, float], None]
@@ -322,9 +322,15 @@ def build_guard(
     if built := next(iter(sorted(folder.glob("*.gguf"))), None):
         return built
     folded, manifest = fold_adapter(adapter, open_base(adapter, cache, base_path, progress))
+    manifest = manifest_of(manifest, kind)
     target = folder / file_name(manifest, folded, kind)
     write_guard(folded, manifest, target, kind, licence=_licence(adapter), progress=progress)
     return target
+
+
+def manifest_of(manifest: GuardManifest, kind: str) -> GuardManifest:
+    """The manifest of one quantisation: only the default one's file was evaluated, so no other one has its accuracy."""
+    return manifest if kind == DEFAULT_QUANTISATION else replace(manifest, accuracy=None)
 
 
 def write_guard(  # noqa: PLR0913 - a stage takes what it needs by name

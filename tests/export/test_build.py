@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
-from export.build import file_states, write_guard
+from export.build import file_states, manifest_of, write_guard
 from export.checkpoint import TOKEN_TYPE_CONTROL, TOKEN_TYPE_USER_DEFINED, Vocabulary
 from export.errors import ExportError
 from export.fold import Folded
@@ -73,6 +73,14 @@ def test_a_base_that_is_written_over_is_another(tmp_path: Path, named: str) -> N
 
     assert len(before) == 1
     assert file_states(tmp_path / named) != before
+
+
+def test_only_the_file_that_was_evaluated_has_an_accuracy() -> None:
+    """``train evaluate`` measures Q4_0; the calibration is passed on all the same."""
+    manifest = GuardManifest(name="tiny", topic="Star Trek", template=TEMPLATE, labels=DEFAULT_LABELS, accuracy=0.95)
+
+    assert manifest_of(manifest, "Q4_0") == manifest
+    assert manifest_of(manifest, "Q8_0") == replace(manifest, accuracy=None)
 
 
 def test_a_sound_guard_is_written(tmp_path: Path) -> None:
