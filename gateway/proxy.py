@@ -6,6 +6,7 @@ import dataclasses
 import time
 import traceback
 from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from typing import Final
 
 import structlog
@@ -25,7 +26,7 @@ from gateway.errors import (
 )
 from gateway.framing import compact_json
 from gateway.http import Client, ClientGoneError, send_answer, while_connected
-from gateway.intake import JsonObject, RawBody
+from gateway.intake import JsonObject, RawBody, decoded
 from gateway.moderation import Outcome
 from gateway.own import OWN_HANDLERS
 from gateway.remembering import remembering
@@ -69,6 +70,8 @@ class _Exchange:
         self._services = services
         self._match = match
         self._scope = scope
+        # The server adds what trails a chunked body to the list in the scope, after this one was looked at.
+        self._request_headers: _Headers = list(scope["headers"])
         self._client = Client(receive)
         self._send_raw = send
         self._started = False
@@ -117,16 +120,16 @@ class _Exchange:
 
     async def _pass(self, max_bytes: int | None) -> None:
         """Both ways as it comes."""
-        has_body = any(name in {b"content-length", b"transfer-encoding"} for name, _ in self._scope["headers"])
+        has_body = any(name in {b"content-length", b"transfer-encoding"} for name, _ in self._request_headers)
         body = self._client.stream(max_bytes) if has_body else await self._client.body(0)
-        await self._forward(body, self._scope["query_string"], self._scope["headers"], self._send)
+        await self._forward(body, self._scope["query_string"], self._request_headers, self._send)
 
     async def _guard(self) -> None:
         route = self._route
         dialect = load_dialect(route.target, route.flavour)
         if dialect is None:
             raise NotImplementedHereError("this gateway can't judge this route, so it does not forward it")
-        raw = await self._raw_body()
+        raw = await self._decode(await self._raw_body())
         body, conversation = await self._parse(dialect, raw)
         if route.action is Action.COUNTED:
             conversation = conversation.untold()
@@ -138,20 +141,30 @@ class _Exchange:
         if outcome.question is not None:
             send = remembering(send, self._services.answers, outcome.question)
         edited = dialect.rewrite(body, outcome.edit) if outcome.edit else body
-        if edited is body:
-            await self._forward(raw.data, b"", self._scope["headers"], send)
-        else:
-            plain = [(name, value) for name, value in self._scope["headers"] if name != b"content-encoding"]
-            await self._forward(compact_json(edited), b"", plain, send)
+        data = raw.data if edited is body else compact_json(edited)
+        await self._forward(data, b"", self._judged_headers(dialect), send)
+
+    async def _decode(self, raw: RawBody) -> RawBody:
+        """Without its content encoding: what is forwarded are the bytes that were judged, not some that mean them."""
+        if not raw.content_encoding:
+            return raw
+        # A hundred bytes of zstd can be megabytes.
+        data = await to_thread.run_sync(partial(decoded, raw, zstd=self._route.zstd))
+        return dataclasses.replace(raw, data=data, content_encoding="")
 
     async def _parse(self, dialect: Dialect, raw: RawBody) -> tuple[JsonObject, Conversation]:
         def work() -> tuple[JsonObject, Conversation]:
-            body = dialect.read(raw, zstd=self._route.zstd)
+            body = dialect.read(raw)
             return body, dialect.parse(body, self._route.path)
 
-        # Megabytes of images would hold up everybody else's streams, and a hundred bytes of zstd can be as many.
-        quick = len(raw.data) < THREAD_FROM_BYTES and not raw.content_encoding
-        return work() if quick else await to_thread.run_sync(work)
+        # Megabytes of images would hold up everybody else's streams.
+        return work() if len(raw.data) < THREAD_FROM_BYTES else await to_thread.run_sync(work)
+
+    def _judged_headers(self, dialect: Dialect) -> _Headers:
+        """As they came, with one content type: by it llama-server decides whether to read JSON or a form."""
+        kept = [pair for pair in self._request_headers if pair[0] not in {b"content-encoding", b"content-type"}]
+        content_type = dialect.request_content_type or self._header(b"content-type")
+        return [*kept, (b"content-type", content_type.encode("latin-1"))]
 
     async def _moderate(self, conversation: Conversation) -> Outcome:
         started = time.monotonic()
@@ -190,9 +203,11 @@ class _Exchange:
         await upstream.relay(response, send, self._headers)
 
     async def _raw_body(self, max_bytes: int | None = None) -> RawBody:
-        if sum(name == b"content-type" for name, _ in self._scope["headers"]) > 1:
+        if sum(name == b"content-type" for name, _ in self._request_headers) > 1:
             raise BadRequestError("the request has more than one content type")
         data = await self._client.body(max_bytes or self._services.settings.max_body_bytes)
+        if len(self._scope["headers"]) > len(self._request_headers):
+            raise BadRequestError("the request has headers after its body, which are not read here")
         return RawBody(
             data,
             self._header(b"content-type"),
@@ -202,7 +217,7 @@ class _Exchange:
 
     def _header(self, name: bytes) -> str:
         """All values of a header; two content encodings make one that nobody reads."""
-        return ", ".join(value.decode("latin-1") for key, value in self._scope["headers"] if key == name)
+        return ", ".join(value.decode("latin-1") for key, value in self._request_headers if key == name)
 
     def _mark(self, decision: str, reason: str) -> None:
         self._scope["state"]["decision"] = decision

@@ -194,6 +194,7 @@ def relayed(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
 
 def _end_to_end(headers: RawHeaders) -> Iterable[tuple[bytes, bytes]]:
     lowered = [(name.lower(), value) for name, value in headers]
-    # A header that Connection names is for this hop only.
+    # A header that Connection names is for this hop only, unless it says how to read the body (RFC 9110, 7.6.1).
     named = {token.strip().lower() for name, value in lowered if name == b"connection" for token in value.split(b",")}
-    return [(name, value) for name, value in lowered if name not in _HOP_BY_HOP and name not in named]
+    named = _HOP_BY_HOP | {name for name in named if not name.startswith(b"content-")}
+    return [(name, value) for name, value in lowered if name not in named]

@@ -21,19 +21,20 @@ class Dialect(Protocol):
     """One API. A dialect keeps no state between requests.
 
     Attributes:
+        request_content_type: of a request, as it is forwarded; None for the client's own, which :meth:`read` relies on.
         content_type: of a whole answer.
         stream_content_type: of a streamed one.
     """
 
+    request_content_type: str | None
     content_type: str
     stream_content_type: str
 
-    def read(self, body: RawBody, *, zstd: bool) -> JsonObject:
+    def read(self, body: RawBody) -> JsonObject:
         """The body as an object, read strictly.
 
         Args:
-            body: as it came.
-            zstd: whether the upstream reads zstd on this route.
+            body: without a content encoding.
 
         Raises:
             GatewayError: if it can't be read in exactly one way.

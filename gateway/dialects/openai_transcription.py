@@ -12,7 +12,7 @@ from gateway.content import string
 from gateway.conversation import ChannelUse, Conversation, Edit, Message, Speaker, Stamp
 from gateway.dialects.base import Dialect, Flavour
 from gateway.errors import BadRequestError
-from gateway.intake import JsonObject, RawBody, decoded
+from gateway.intake import JsonObject, RawBody
 from gateway.multipart import Part, read_form
 from gateway.styles import JSON_UTF8
 
@@ -36,17 +36,20 @@ class OpenAiTranscription:
     Its conversations are ``error_only``: a refusal in words would be taken for what was said.
     """
 
+    request_content_type: str | None = None
+    """It has the boundary."""
+
     content_type = JSON_UTF8
     stream_content_type = JSON_UTF8
 
-    def read(self, body: RawBody, *, zstd: bool) -> JsonObject:  # noqa: ARG002 -- no upstream reads it here
+    def read(self, body: RawBody) -> JsonObject:
         """The text fields by name, and whether there is a recording.
 
         The query's too, under names of their own: Go's ``FormValue`` takes them for the form's. They are judged for
         the sake of the answer; no guarded route's query is forwarded.
         """
         fields: dict[str, object] = {}
-        for part in read_form(decoded(body, zstd=False), body.content_type):
+        for part in read_form(body.data, body.content_type):
             _check(part.name, is_file=part.is_file)
             fields[part.name] = part.is_file or _text(part)
         for name, value in _pairs(body.query):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
+import zstandard
 
 from tests.fakes import eventually
 from tests.gateway.running import Gateway, GatewayFactory
@@ -217,8 +219,29 @@ async def test_a_management_body_streams_without_a_limit(start: GatewayFactory) 
         assert gateway.upstream.requests[0].body == b"x" * 50_000
 
 
-async def test_zstd_is_judged_and_forwarded_as_it_came(start: GatewayFactory) -> None:
-    """Not on the native routes, where Ollama would not read it."""
+@pytest.mark.parametrize("connection", ["keep-alive", "keep-alive, Content-Encoding, content-type"])
+async def test_what_is_forwarded_of_zstd_are_the_bytes_that_were_judged(gateway: Gateway, connection: str) -> None:
+    """Frames that are skipped in reading could hold a form; nor may a client say that the encoding is for us only."""
+    body = json.dumps(ON_TOPIC).encode()
+    frame = b'--X\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nboil an egg\r\n--X--\r\n'
+    skipped = b"\x50\x2a\x4d\x18" + len(frame).to_bytes(4, "little") + frame
+    headers = {"Content-Encoding": "zstd", "Connection": connection}
+    await gateway.post("/v1/chat/completions", skipped + zstandard.compress(body), headers=headers)
+    [seen] = gateway.upstream.requests
+    assert seen.body == body
+    assert b"content-encoding" not in {name for name, _ in seen.headers}
+
+
+@pytest.mark.parametrize("sent", ["text/plain", "application/x-www-form-urlencoded", "application/json, multipart/x"])
+async def test_json_is_forwarded_as_json_whatever_the_client_calls_it(gateway: Gateway, sent: str) -> None:
+    """llama-server reads a form where the header names one."""
+    await gateway.post("/api/chat", ON_TOPIC, headers={"Content-Type": sent})
+    [seen] = gateway.upstream.requests
+    assert [value for name, value in seen.headers if name == b"content-type"] == [b"application/json"]
+
+
+async def test_zstd_and_forms_are_refused_where_no_upstream_reads_them(start: GatewayFactory) -> None:
+    """On the native routes."""
     async with start() as gateway:
         answer = await gateway.post("/api/chat", b"x", headers={"Content-Encoding": "zstd"})
         assert answer.status_code == 415
