@@ -25,16 +25,31 @@ _FORCED_KEYS: Final = (
 )
 """Text that the server writes into the answer as if the model had thought it (tools/server/server-schema.cpp)."""
 
-FORCING_KEYS: Final = frozenset({*_FORCED_KEYS, "grammar", "json_schema", "chat_template_kwargs"})
+FORCING_KEYS: Final = frozenset(
+    {*_FORCED_KEYS, "grammar", "json_schema", "chat_template_kwargs", "n_keep", "n_discard"}
+)
 """Keys that :func:`forced_uses` and :func:`template_kwargs_use` look for."""
+
+MOST_KEPT_TOKENS: Final = 8
+"""Ollama's default is 4, llama-server's none."""
 
 
 def forced_uses(body: JsonObject) -> Iterable[ChannelUse]:
-    """What makes the model write a given text: a grammar, a schema, and what is put into its mouth."""
+    """What makes the model write a given text: a grammar, a schema, and what is put into its mouth or cut out of it."""
     yield from spelt_use(Channel.FORMAT, body.get("json_schema"), "json_schema")
     yield from _grammar_use(body)
     for key in _FORCED_KEYS:
         yield from text_use(Channel.PREFILL, body, key)
+    # A server with --context-shift removes n_discard tokens after the first n_keep of a prompt that fills its context.
+    yield from number_use(body, "n_keep", 0, MOST_KEPT_TOKENS)
+    yield from number_use(body, "n_discard", 0, 0)
+
+
+def number_use(numbers: JsonObject, key: str, least: int, most: int, where: str = "") -> Iterable[ChannelUse]:
+    """The use of a number beyond bounds by which the client chooses what a model gets of a prompt."""
+    value = numbers.get(key)
+    if isinstance(value, int | float) and not least <= value <= most:
+        yield ChannelUse(Channel.CONTEXT, f"{where}{key} outside of {least} to {most}")
 
 
 def spelt_use(channel: Channel, schema: object, where: str) -> Iterable[ChannelUse]:

@@ -8,15 +8,15 @@ from typing import Final
 from gateway.channels import Channel
 from gateway.content import FREE_KEYS
 from gateway.conversation import ChannelUse, Stamp
-from gateway.dialects.llama_fields import spelt_use
+from gateway.dialects.llama_fields import MOST_KEPT_TOKENS, number_use, spelt_use
 from gateway.errors import BadRequestError
 from gateway.intake import JsonObject
 
 LEAST_CONTEXT_TOKENS: Final = 1024
 """Of which half may be left: some window of the guard's."""
 
-MOST_KEPT_TOKENS: Final = 8
-"""Ollama's default is 4."""
+MOST_CONTEXT_TOKENS: Final = 2**31 - 1
+"""Go's conversion of a larger number may be a negative one."""
 
 NATIVE_FREE_KEYS: Final = FREE_KEYS | {"tools"}
 
@@ -56,12 +56,9 @@ def cut_uses(body: JsonObject) -> Iterable[ChannelUse]:
     options = body.get("options")
     if not isinstance(options, dict):
         return
-    size, kept = options.get("num_ctx"), options.get("num_keep")
-    if isinstance(size, int | float) and size < LEAST_CONTEXT_TOKENS:
-        yield ChannelUse(Channel.CONTEXT, f"options.num_ctx below {LEAST_CONTEXT_TOKENS}")
+    yield from number_use(options, "num_ctx", LEAST_CONTEXT_TOKENS, MOST_CONTEXT_TOKENS, "options.")
     # Below zero it keeps all that there is room for.
-    if isinstance(kept, int | float) and not 0 <= kept <= MOST_KEPT_TOKENS:
-        yield ChannelUse(Channel.CONTEXT, f"options.num_keep outside of 0 to {MOST_KEPT_TOKENS}")
+    yield from number_use(options, "num_keep", 0, MOST_KEPT_TOKENS, "options.")
 
 
 def format_use(body: JsonObject) -> Iterable[ChannelUse]:

@@ -134,7 +134,8 @@ async def test_schemas_and_tools_are_judged_without_what_no_model_sees(gateway: 
 
 
 @pytest.mark.parametrize(
-    "options", [{"num_ctx": 64}, {"num_ctx": 1023.0}, {"num_ctx": 0}, {"num_keep": 24}, {"num_keep": -1}]
+    "options",
+    [{"num_ctx": 64}, {"num_ctx": 1023.0}, {"num_ctx": 0}, {"num_keep": 24}, {"num_keep": -1}, {"num_ctx": 1e30}],
 )
 @pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
 async def test_strangers_do_not_choose_what_is_cut_off(gateway: Gateway, path: str, options: Any) -> None:
@@ -143,6 +144,16 @@ async def test_strangers_do_not_choose_what_is_cut_off(gateway: Gateway, path: s
     answer = await gateway.post(path, {key: body[key] for key in body if key != "prompt" or path == "/api/generate"})
     assert (answer.status_code, gateway.upstream.requests) == (400, [])
     assert next(iter(options)) in answer.json()["error"]
+
+
+@pytest.mark.parametrize("field", [{"n_keep": 13}, {"n_keep": -1}, {"n_discard": 493}])
+@pytest.mark.parametrize("path", ["/completion", "/v1/completions", "/v1/chat/completions", "/api/chat"])
+async def test_nor_what_llama_server_cuts_out(gateway: Gateway, path: str, field: Any) -> None:
+    """With --context-shift, from the middle of a prompt that fills its context."""
+    prompt = {"prompt": "Kirk"} if "chat" not in path else {"messages": [user("Kirk")]}
+    answer = await gateway.post(path, {"model": "m", **prompt, **field})
+    assert (answer.status_code, gateway.upstream.requests) == (400, [])
+    assert next(iter(field)) in answer.text
 
 
 async def test_usual_options_pass(gateway: Gateway) -> None:
