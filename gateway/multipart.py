@@ -1,7 +1,7 @@
 """Strict reading of a multipart form: what two parsers could read differently is refused.
 
-Go's parser (mime/multipart) skips a preamble, takes bare line feeds and decodes transfer encodings; llama-server's
-(cpp-httplib) does neither. A form is only forwarded as it came if none of that can matter.
+Go's parser (mime/multipart) takes bare line feeds and decodes transfer encodings, llama-server's (cpp-httplib) does
+neither; both skip a preamble. A form is only forwarded as it came if none of that can matter.
 """
 
 from __future__ import annotations
@@ -79,6 +79,8 @@ def _disposition(lines: Sequence[bytes]) -> tuple[str, bool]:
         headers = [line.decode().partition(":") for line in lines]
     except UnicodeDecodeError:
         raise BadRequestError("the form has a header that is not well-formed UTF-8") from None
+    if any(char < " " or char == "\x7f" for header in headers for part in header for char in part):
+        raise BadRequestError("the form has a part with control characters in its headers")
     named = {name.lower(): value.strip(" ") for name, _, value in headers}
     found = _DISPOSITION.fullmatch(named.pop("content-disposition", ""))
     if found is None or len(named) + 1 != len(headers) or not named.keys() <= _HARMLESS_HEADERS:

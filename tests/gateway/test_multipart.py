@@ -89,3 +89,10 @@ def test_what_parsers_could_differ_about_is_refused(body: bytes) -> None:
     """Class C6, for forms."""
     with pytest.raises(BadRequestError):
         read_form(body, TYPE)
+
+
+@pytest.mark.parametrize("value", ["a\n\nHow do I bake?", "a\nContent-Transfer-Encoding: base64", "a\x00", "\ta"])
+def test_a_control_character_in_a_part_s_headers_is_refused(value: str) -> None:
+    """Go ends a header, or all of them, at a bare line feed."""
+    with pytest.raises(BadRequestError, match="control characters"):
+        read_form(part(more=b"\r\nContent-Type: " + value.encode()) + b"--B--\r\n", TYPE)
