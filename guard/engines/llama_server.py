@@ -132,6 +132,9 @@ class LlamaServerEngine:
     async def _listed(self, prompt: str, timeout_s: float) -> dict[str, float]:
         """The likeliest first tokens of the answer to a rendered prompt, and their log-probabilities."""
         answer = await self._client.request("POST", "/completion", timeout_s, {**PARAMETERS, "prompt": prompt})
+        if answer.get("truncated"):
+            # What was left out could be any part of the text, or the mark before it.
+            raise EngineAnswerError(f"{self._client.url} read a prompt of {len(prompt)} characters in part only")
         probabilities = answer.get("completion_probabilities")
         first = probabilities[0] if isinstance(probabilities, list) and probabilities else None
         if not isinstance(first, Mapping):

@@ -128,6 +128,9 @@ class OllamaEngine:
             "logprobs": True,
             "top_logprobs": LISTED,
             "keep_alive": -1,
+            # A prompt that does not fit is an error, not a part of it.
+            "truncate": False,
+            "shift": False,
         }
         answer = await self._client.request("POST", "/api/generate", timeout_s, body)
         logprobs = answer.get("logprobs")

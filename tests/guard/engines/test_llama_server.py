@@ -212,3 +212,10 @@ async def test_another_model_has_another_fingerprint() -> None:
             await engine.start()
             prints.add(engine.fingerprint)
     assert len(prints) == 2
+
+
+async def test_a_prompt_that_was_read_in_part_is_an_error() -> None:
+    """The part that was left out could be the one that is off topic."""
+    async with connected(server({**completion(LISTED), "truncated": True})) as engine:
+        with pytest.raises(EngineAnswerError, match="in part only"):
+            await engine.start()

@@ -82,6 +82,8 @@ async def test_the_request_is_raw_and_constant() -> None:
         "logprobs": True,
         "top_logprobs": 20,
         "keep_alive": -1,
+        "truncate": False,
+        "shift": False,
     }
 
 
