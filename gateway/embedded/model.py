@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
 from collections import deque
 from pathlib import Path
@@ -14,6 +13,7 @@ from gateway.embedded.errors import EmbeddedError, GenerationFailedError, Server
 from gateway.embedded.generation import Call, Finished, Generation, write_answer
 from gateway.embedded.llama import Llama
 from gateway.embedded.weights import check_weights
+from guard.engines.cores import usable_cores
 
 CONTEXT_TOKENS: Final = 4096
 """Ollama's default; 94 MB of memory for this model, which was trained on 8192."""
@@ -31,7 +31,7 @@ def default_threads() -> int:
     The guard computes in the same process and comes first. llama.cpp's threads wait for each other by spinning: with
     two threads on two cores that something else used too, a token took 800 ms in place of 10; with one thread 17.
     """
-    return min(max(len(os.sched_getaffinity(0)) // 2, 1), _MAX_THREADS)
+    return min(max(usable_cores() // 2, 1), _MAX_THREADS)
 
 
 _logger = logging.getLogger(__name__)
