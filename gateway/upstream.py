@@ -196,5 +196,5 @@ def _end_to_end(headers: RawHeaders) -> Iterable[tuple[bytes, bytes]]:
     lowered = [(name.lower(), value) for name, value in headers]
     # A header that Connection names is for this hop only, unless it says how to read the body (RFC 9110, 7.6.1).
     named = {token.strip().lower() for name, value in lowered if name == b"connection" for token in value.split(b",")}
-    named = _HOP_BY_HOP | {name for name in named if not name.startswith(b"content-")}
-    return [(name, value) for name, value in lowered if name not in named]
+    left_out = _HOP_BY_HOP | {name for name in named if not name.startswith(b"content-")}
+    return [(name, value) for name, value in lowered if name not in left_out]
