@@ -131,6 +131,8 @@ def _shared_groups(sides: Mapping[Side, Sequence[Row]]) -> int:
 class Shingles:
     """Word trigrams of the judged texts of some rows, for finding the most similar.
 
+    Two conversations are left to exact matching: in each, "can you explain that in more detail" asks something else.
+
     Args:
         rows: among which to look; texts of under four words and short last turns of conversations are left to exact
             matching. Where no spaces stand between words, the trigrams are of characters.
@@ -138,6 +140,7 @@ class Shingles:
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self._sets = [_trigrams(row) for row in rows]
+        self._single = [len(row.turns) == 1 for row in rows]
         self._index: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
         for place, shingles in enumerate(self._sets):
             for shingle in shingles:
@@ -145,10 +148,17 @@ class Shingles:
 
     def largest_overlap(self, row: Row) -> float:
         """The greatest Jaccard overlap with any of the rows, 0 to 1."""
-        own = _trigrams(row)
+        own, single = _trigrams(row), len(row.turns) == 1
         shared = Counter(place for shingle in own for place in self._index.get(shingle, ()))
         # All of them, not the first few: which those are depends on the order of a set, which differs by process.
-        return max((n / (len(own) + len(self._sets[place]) - n) for place, n in shared.items()), default=0.0)
+        return max(
+            (
+                n / (len(own) + len(self._sets[place]) - n)
+                for place, n in shared.items()
+                if single or self._single[place]
+            ),
+            default=0.0,
+        )
 
 
 def _trigrams(row: Row) -> frozenset[tuple[str, ...]]:

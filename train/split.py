@@ -11,7 +11,7 @@ from guard.normalise import normalise
 from guard.prompt import Role
 from train.generate import Mixture, Side, side_of
 from train.rows import Row
-from train.words import count_words, stands_alone
+from train.words import count_words
 
 LEAST_WORDS: Final = 3
 """Many conversations begin with a greeting, which must not make one group of them."""
@@ -25,32 +25,14 @@ def split_rows(rows: Sequence[Row], seed: int, validation_share: float, test_sha
     A row without a group gets its text's shape for one, capitalised names and numbers blanked, so that
     ``What planet is Spock from?`` and ``What planet is Worf from?`` stay together. Of a conversation it is the shape of
     the user's first turn that says more than a greeting: rows that are one conversation at different lengths stay
-    together, too. So does a conversation with the rows that ask its last question by itself.
+    together, too.
     """
     mixture = Mixture(validation_share=validation_share, test_share=test_share)
     sides: dict[Side, list[Row]] = {side: [] for side in Side}
-    groups = _groups([row for row in rows if not row.group])
     for row in rows:
-        grouped = row if row.group else replace(row, group=groups[_shape(_subject(row))])
+        grouped = row if row.group else replace(row, group=_shape(_subject(row)))
         sides[side_of(grouped.group, seed, mixture)].append(grouped)
     return sides
-
-
-def _groups(rows: Sequence[Row]) -> dict[str, str]:
-    """The group of each shape: the first, by the alphabet, of the shapes that conversations connect it with."""
-    parents: dict[str, str] = {}
-
-    def root(shape: str) -> str:
-        above = parents.setdefault(shape, shape)
-        while above != parents[above]:
-            parents[shape] = above = parents[above]
-        return above
-
-    for row in rows:
-        shapes = [_shape(_subject(row))] + [_shape(row.text)] * stands_alone(row)
-        first, *others = sorted(map(root, shapes))
-        parents.update(dict.fromkeys(others, first))
-    return {shape: root(shape) for shape in list(parents)}
 
 
 def _subject(row: Row) -> str:

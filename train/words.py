@@ -30,5 +30,5 @@ def count_words(text: str) -> int:
 
 
 def stands_alone(row: Row) -> bool:
-    """Whether the judged text could be a row without its conversation."""
+    """Whether the judged text is a row, or could be one, without its conversation."""
     return len(row.turns) == 1 or count_words(row.text) >= STANDS_ALONE_WORDS

@@ -52,6 +52,15 @@ def test_a_near_duplicate_at_the_end_of_a_conversation_leaves_the_training_side(
     assert (kept[Side.TRAIN], report.near_duplicates) == ([], 1)
 
 
+def test_conversations_that_end_alike_are_not_near_duplicates() -> None:
+    """What is asked is decided by what was said before."""
+    first, second = (
+        Row((*prompt_row(c, "x").turns, *prompt_row(QUESTION, "x").turns), "related") for c in ("wax", "tax")
+    )
+    kept, report = clean({Side.TRAIN: [first], Side.TEST: [second]})
+    assert (kept[Side.TRAIN], report.near_duplicates) == ([first], 0)
+
+
 def test_near_duplicates_are_found_where_no_spaces_stand_between_words() -> None:
     """Chinese: trigrams of characters."""
     texts = ("企业号的舰长到底是谁，他后来为什么离开了舰队呢？", "企业号的舰长到底是谁，他后来为什么离开了舰队？")

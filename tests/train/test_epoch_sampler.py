@@ -70,7 +70,6 @@ def test_a_run_resumed_in_its_second_epoch_has_each_row_once(base: Base, encoder
     """What was read before the stop and after it is the whole epoch."""
     stopped = _trainer(base, encoder, tmp_path, [_Stop()])
     stopped.train()
-    torch.manual_seed(99)
     resumed = _trainer(base, encoder, tmp_path, [])
     resumed.train(resume_from_checkpoint=str(tmp_path / f"checkpoint-{STEPS}"))
     assert sorted(stopped.seen[:8]) == sorted(stopped.seen[8:] + resumed.seen) == list(range(10, 18))

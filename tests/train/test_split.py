@@ -39,20 +39,6 @@ def test_one_conversation_at_three_lengths_is_a_group(number: int) -> None:
     assert sorted(map(len, split_rows(rows, 1, 0.3, 0.3).values())) == [0, 0, 3]
 
 
-@pytest.mark.parametrize("number", range(12))
-def test_a_question_is_a_group_with_the_talk_that_ends_in_it(number: int) -> None:
-    """Frequent questions are asked by themselves and after others."""
-    question = f"who commands the ship in the {'very ' * number}last film"
-    rows = [_conversation(question), _conversation("any news from the fleet", "None.", question)]
-    assert sorted(map(len, split_rows(rows, 1, 0.3, 0.3).values())) == [0, 0, 2]
-
-
-def test_a_short_last_turn_connects_nothing() -> None:
-    """It asks another thing in each conversation."""
-    rows = [_conversation(f"is film {chr(97 + n)} any good", "Yes.", "and the next one") for n in range(26)]
-    assert all(split_rows(rows, 1, 0.3, 0.3).values())
-
-
 def test_a_conversation_without_spaces_between_words_is_a_group() -> None:
     """As in Chinese or Japanese."""
     turns = ("ウォーフの息子の名前は何ですか", "アレクサンダーです。", "もう一度")
