@@ -390,8 +390,8 @@ def _key(adapter: AdapterFolder, base_path: Path | None) -> str:
 
 def file_states(model: Path) -> list[str]:
     """Of a model's files, a GGUF or those of a folder: gigabytes whose content is not hashed at every start."""
-    found = [model] if model.is_file() else model.glob("*")
-    files = sorted(path for path in found if path.suffix in (".gguf", ".json", ".safetensors"))
+    found = (path for path in model.glob("*") if path.suffix in (".json", ".safetensors"))
+    files = [model] if model.is_file() else sorted(found)
     return [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
 
 

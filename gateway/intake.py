@@ -49,7 +49,7 @@ class RawBody:
     """A request body and what decides how it is read.
 
     Attributes:
-        data: the bytes as they came.
+        data: the bytes as they came, or decoded.
         content_type: the header, empty where there is none.
         content_encoding: the header, empty where there is none.
         query: the request's query string, without the question mark.

@@ -70,7 +70,7 @@ class _Exchange:
         self._services = services
         self._match = match
         self._scope = scope
-        # The server adds what trails a chunked body to the list in the scope, after this one was looked at.
+        # The server adds what trails a chunked body to the list in the scope, perhaps after that was looked at.
         self._request_headers: _Headers = list(scope["headers"])
         self._client = Client(receive)
         self._send_raw = send

@@ -21,7 +21,7 @@ def calibrate_guard(adapter: str, data: Path, aim: Aim) -> Fit:
 
     Raises:
         DataError: if the rows can't be read, or have other labels than the guard.
-        CalibrationError: if they can't carry the promise, or most of them are training rows.
+        CalibrationError: if they can't carry the promise, or half or more of them are training rows.
         RunError: if it is no trained guard.
     """
     from train.calibrate import calibrate, store_calibration
@@ -58,7 +58,7 @@ def held_out_warnings(rows: list[Row], data: Path, run: RunDir) -> list[str]:
     """What speaks against rows that a threshold is to be fitted on, if it is not enough to refuse them.
 
     Raises:
-        CalibrationError: if most of them are training rows.
+        CalibrationError: if half or more of them are training rows.
     """
     from train.calibrate import count_seen
     from train.generate import Side

@@ -6,7 +6,7 @@ import json
 import tomllib
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from startrek_guard.consoles import err
 from startrek_guard.guards import build, open_adapter
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from train.evaluate import Evaluation, Subject
     from train.rows import Row
     from train.run_dir import RunDir
+
+
+WITHOUT_ROWS: Final = "evaluated without baselines, and not compared with the training rows"
 
 
 def evaluate_guard(adapter: str, data: Path | None, run_folder: Path | None, output: Path | None) -> Path:
@@ -103,18 +106,22 @@ def own_run(adapter: Path, named: Path | None, *, required: bool = True) -> RunD
         required: whether rows are to be evaluated that only the run has.
 
     Raises:
-        RunError: if they are, and the run that is named, or that the adapter lies in, has other rows than it has.
+        RunError: if the run that is named has other rows than it has, or if such are required and the one that the
+            adapter lies in does.
     """
     from train.errors import RunError
+    from train.generate import Side
     from train.run_dir import RunDir
 
     run = run_of(adapter, named)
+    if not required and run.record.is_file() and not any(run.rows(side).is_file() for side in Side):
+        err.print(f"the rows of {run.path} are gone: {WITHOUT_ROWS}", markup=False)
     if not _has_other_rows(adapter, run):
         return run
     problem = f"the rows in {run.path / 'data'} are not those that {adapter} was trained on (data_sha256)"
     # Found by the adapter's name only it may be a run of the same recipe at another commit.
-    if not required or (named is None and run.path != adapter.parent):
-        err.print(f"{problem}: evaluated without baselines, and not compared with the training rows", markup=False)
+    if named is None and (not required or run.path != adapter.parent):
+        err.print(f"{problem}: {WITHOUT_ROWS}", markup=False)
         return RunDir(adapter)
     raise RunError(f"{problem}; name its own run with --run, or labelled rows with --data")
 

@@ -64,13 +64,13 @@ def vocabulary(
     from export.keep_list import write_keep_list
     from export.vocabulary import SPARE_ENTRIES, choose_tokens
     from guard.prompt import prompt_texts
-    from train.run import labels_of, split_data
+    from train.run import split_data
 
     loaded = _recipe(recipe)
     if loaded.base.vocabulary is None:
         raise typer.BadParameter(f"the recipe {recipe!r} names no [base] vocabulary to write")
     checkpoint = open_base_weights(_named(loaded), cache_folder())
-    _, sides, _ = split_data(loaded)
+    labels, sides, _ = split_data(loaded)
     texts = {text for rows in sides.values() for row in rows for texts in prompt_texts(row.turns) for text in texts}
     template = by_gguf_name(checkpoint.architecture).template
     keep = choose_tokens(
@@ -80,7 +80,7 @@ def vocabulary(
         frequent,
         SPARE_ENTRIES,
         least=least,
-        labels=labels_of(loaded).ordered,
+        labels=labels.ordered,
     )
     target = loaded.folder / loaded.base.vocabulary
     with replacing(target) as temporary:

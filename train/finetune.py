@@ -146,7 +146,7 @@ def effective_precision(wanted: str) -> str:
     """What ``auto`` means on this machine; any other precision is itself.
 
     Raises:
-        RunError: if it would be another one: accelerate has ``fp16`` on CUDA devices only, and its launcher's own
+        RunError: if it would be another one: on a CPU there is no ``fp16``, and accelerate's launcher's own
             setting of mixed precision takes the place of ``fp32``.
     """
     if wanted == "fp16" and not torch.cuda.is_available():

@@ -49,7 +49,8 @@ def number_use(numbers: JsonObject, key: str, least: int, most: int, where: str 
     """The use of a number beyond bounds by which the client chooses what a model gets of a prompt."""
     value = numbers.get(key)
     if isinstance(value, int | float) and not least <= value <= most:
-        yield ChannelUse(Channel.CONTEXT, f"{where}{key} outside of {least} to {most}")
+        wanted = f"{least} to {most}" if least < most else str(least)
+        yield ChannelUse(Channel.CONTEXT, f"{where}{key} other than {wanted}")
 
 
 def spelt_use(channel: Channel, schema: object, where: str) -> Iterable[ChannelUse]:

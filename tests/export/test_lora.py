@@ -156,7 +156,7 @@ def test_a_bfloat16_adapter_is_read(tmp_path: Path) -> None:
         ({"bias": "all"}, "wanted plain LoRA"),
         ({"fan_in_fan_out": True}, "wanted plain LoRA"),
         ({"init_lora_weights": "pissa_niter_16"}, "has the init_lora_weights 'pissa_niter_16'"),
-        ({"init_lora_weights": "olora"}, "changed the base's own weights .*: have PEFT convert"),
+        ({"init_lora_weights": "olora"}, "changed the base's own weights .*: merge it and import"),
         ({"init_lora_weights": "lora_ga"}, "wanted true, false or one of gaussian"),
         ({"rank_pattern": {"q_proj": 4}}, r"has ranks \(2, 2\), wanted 4"),
         ({"rank_pattern": {"q_proj": 0}}, "has rank 0 for"),

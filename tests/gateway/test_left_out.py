@@ -147,7 +147,7 @@ async def test_strangers_do_not_choose_what_is_cut_off(gateway: Gateway, path: s
 
 
 @pytest.mark.parametrize("field", [{"n_keep": 13}, {"n_keep": -1}, {"n_discard": 493}])
-@pytest.mark.parametrize("path", ["/completion", "/v1/completions", "/v1/chat/completions", "/api/chat"])
+@pytest.mark.parametrize("path", ["/completion", "/infill", "/v1/completions", "/v1/chat/completions", "/api/chat"])
 async def test_nor_what_llama_server_cuts_out(gateway: Gateway, path: str, field: Any) -> None:
     """With --context-shift, from the middle of a prompt that fills its context."""
     prompt = {"prompt": "Kirk"} if "chat" not in path else {"messages": [user("Kirk")]}

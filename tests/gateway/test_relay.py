@@ -230,6 +230,7 @@ async def test_what_is_forwarded_of_zstd_are_the_bytes_that_were_judged(gateway:
     [seen] = gateway.upstream.requests
     assert seen.body == body
     assert b"content-encoding" not in {name for name, _ in seen.headers}
+    assert seen.header(b"content-type") == b"application/json"
 
 
 @pytest.mark.parametrize("sent", ["text/plain", "application/x-www-form-urlencoded", "application/json, multipart/x"])
