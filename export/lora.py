@@ -168,8 +168,8 @@ def _check_start(start: object, path: Path) -> None:
     if isinstance(start, str) and start.lower() not in _KEEP_THE_BASE:
         raise CheckpointError(
             f"{path} has the init_lora_weights {start!r}, which changed the base's own weights before training, wanted "
-            f"true, false or one of {', '.join(_KEEP_THE_BASE)}: merge it and import the whole model, or have PEFT convert "
-            "the adapter (not of LoftQ) with save_pretrained(..., path_initial_model_for_weight_conversion=...)"
+            f"true, false or one of {', '.join(_KEEP_THE_BASE)}: merge it and import the whole model, or have PEFT "
+            "convert the adapter (not of LoftQ) with save_pretrained(..., path_initial_model_for_weight_conversion=...)"
         )
 
 
