@@ -61,15 +61,15 @@ def write(kind: type[Folded], target: Path, labels: Labels = DEFAULT_LABELS) -> 
     write_guard(folded, manifest, target, "F16", licence={})
 
 
-@pytest.mark.parametrize("named", ["model", "model/base.gguf"])
-def test_a_base_that_is_written_over_is_another(tmp_path: Path, named: str) -> None:
+@pytest.mark.parametrize(("named", "file"), [("", "model.safetensors"), ("base.gguf", "base.gguf")])
+def test_a_base_that_is_written_over_is_another(tmp_path: Path, named: str, file: str) -> None:
     """Of a folder, and of a GGUF by itself: what was built of the old one is not served from the cache."""
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "base.gguf").write_bytes(b"old")
+    (tmp_path / file).write_bytes(b"old")
+    # Perhaps exported there.
+    (tmp_path / "guard.gguf").write_bytes(b"a guard")
     before = file_states(tmp_path / named)
 
-    (folder / "base.gguf").write_bytes(b"another")
+    (tmp_path / file).write_bytes(b"another")
 
     assert len(before) == 1
     assert file_states(tmp_path / named) != before

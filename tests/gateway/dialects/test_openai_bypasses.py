@@ -442,11 +442,12 @@ async def test_the_operators_system_text_replaces_the_clients(start: GatewayFact
 
 
 async def test_compressed_bodies_are_judged(gateway: Gateway) -> None:
-    """Class C6: all frames of them; forwarded as they came."""
+    """Class C6: all frames of them; forwarded as they were judged."""
     headers = {"Content-Encoding": "zstd"}
-    on, off = (zstandard.compress(json.dumps({"input": value}).encode()) for value in ("Who is Spock?", ASK))
-    assert (await gateway.post("/v1/responses", on, headers=headers)).headers["x-guard-decision"] == "allow"
-    assert (await gateway.post("/v1/responses", off, headers=headers)).headers["x-guard-decision"] == "block"
+    on, off = (json.dumps({"input": value}).encode() for value in ("Who is Spock?", ASK))
+    allowed, blocked = [await gateway.post("/v1/responses", zstandard.compress(b), headers=headers) for b in (on, off)]
+    assert allowed.headers["x-guard-decision"] == "allow"
+    assert blocked.headers["x-guard-decision"] == "block"
     assert [seen.body for seen in gateway.upstream.requests] == [on]
 
 
