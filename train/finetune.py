@@ -22,6 +22,7 @@ from train.clock import TrainingClock
 from train.embedding_columns import ColumnOrder
 from train.encode import Encoder, Examples
 from train.errors import RunError
+from train.interpolation import Interpolation
 from train.lora_scale import EMBEDDING, check_scale
 from train.micro_batches import MicroBatchTrainer
 from train.model import Base, pad_token_id
@@ -49,11 +50,13 @@ class Trained:
         model: the PEFT model, on the CPU, in evaluation mode.
         log: the Trainer's log entries (``step``, ``loss``, ...), in order.
         seconds: of training, in this process and those that it goes on from.
+        line: to the weights that the run began with.
     """
 
     model: Any
     log: list[dict[str, float]]
     seconds: float
+    line: Interpolation
 
 
 def finetune(  # noqa: PLR0913 - a stage takes what it needs by name
@@ -87,6 +90,7 @@ def finetune(  # noqa: PLR0913 - a stage takes what it needs by name
     if recipe.lora.start is not None:
         check_scale(recipe, recipe.file(recipe.lora.start))
         go_on_from(model, recipe.file(recipe.lora.start), column_order)
+    line = Interpolation(model)
     rounding = RoundedWeights(model) if recipe.base.rounding else None
     # Mixed precision compiles its matrix kernels for each shape that occurs: fewer shapes, less waiting.
     multiple = 8 if mixed else 1
@@ -114,7 +118,7 @@ def finetune(  # noqa: PLR0913 - a stage takes what it needs by name
     log = [{k: float(v) for k, v in entry.items()} for entry in trainer.state.log_history if "loss" in entry]
     # Mixed precision wraps the model's forward, and would go on rounding what is computed with it.
     plain = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-    return Trained(plain.to("cpu").eval(), log, seconds)
+    return Trained(plain.to("cpu").eval(), log, seconds, line)
 
 
 def go_on_from(model: Any, folder: Path, order: ColumnOrder | None = None) -> None:  # noqa: ANN401 - PEFT is untyped

@@ -209,11 +209,21 @@ def measure(on_topic: Bools, scores: Floats, refused: Bools) -> Metrics:
         confusion=confusion_of(on_topic, refused),
         off_topic=off_topic,
         on_topic=on_topic_,
-        roc_auc=float(roc_auc_score(on_topic, ranks)) if both else None,
+        roc_auc=roc_auc(on_topic, scores) if both else None,
         recall_at_few_false_blocks=_recall_at(on_topic, ranks, FEW_FALSE_BLOCKS) if both else None,
         calibration_error=calibration_error(on_topic[scored], scores[scored]) if scored.any() else None,
         unscored=int((~scored).sum()),
     )
+
+
+def roc_auc(on_topic: Bools, scores: Floats) -> float:
+    """The share of pairs of an on-topic and an off-topic row that the scores put in order.
+
+    Args:
+        on_topic: shape (rows,), the truth; rows of both kinds.
+        scores: shape (rows,), probability of on topic; NaN ranks below all.
+    """
+    return float(roc_auc_score(on_topic, _ranks(scores)))
 
 
 def _by_class(on_topic: Bools, allowed: Bools) -> list[ClassMetrics]:

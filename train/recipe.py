@@ -117,6 +117,8 @@ class LoraRecipe:
             tokens that it seldom sees, so it wants to be small.
         start: an adapter's folder beside the recipe, whose weights are gone on from; None begins anew. What it lacks of
             the adapted matrices begins anew, too.
+        start_shares: how much of ``start`` is tried in the run's result once it is trained, each above 0 and below 1,
+            beside none of it. What tells the validation rows apart best is kept (``train/interpolation.py``).
         target_modules: the matrices of a layer that are adapted.
     """
 
@@ -127,6 +129,7 @@ class LoraRecipe:
     embedding_rank: int = 0
     embedding_alpha: int = 4
     start: str | None = None
+    start_shares: tuple[float, ...] = ()
     target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
     def __post_init__(self) -> None:
@@ -135,6 +138,12 @@ class LoraRecipe:
         for key in ("first_layer", "embedding_rank"):
             _check("lora", self, key, "0 or more", fits=getattr(self, key) >= 0)
         _check("lora", self, "dropout", "0 to 1, without 1", fits=0 <= self.dropout < 1)
+        between = all(0 < share < 1 for share in self.start_shares)
+        _check("lora", self, "start_shares", "numbers above 0 and below 1", fits=between)
+        if self.start_shares and self.start is None:
+            raise RecipeError(
+                f"[lora] start_shares is {self.start_shares!r} without start, wanted an adapter to mix in"
+            )
         if self.embedding_rank and self.first_layer:
             raise RecipeError(
                 f"[lora] first_layer is {self.first_layer} beside embedding_rank {self.embedding_rank}: it saves "
@@ -270,8 +279,9 @@ def _read(kind: type[_Table], tables: dict[str, Any], name: str, path: Path) -> 
 
 def _fits(value: object, annotation: str) -> bool:
     kinds: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "tuple": tuple}
-    if isinstance(value, tuple) and not all(isinstance(entry, str) for entry in value):
-        return False
+    if isinstance(value, tuple):
+        entries = annotation.partition("tuple[")[2].partition(",")[0]
+        return bool(entries) and all(_fits(entry, entries) for entry in value)
     return not isinstance(value, bool) and any(
         isinstance(value, kinds[part.strip().partition("[")[0]])
         for part in annotation.split("|")

@@ -19,21 +19,25 @@ from safetensors.torch import load_file, save_file
 from guard.calibration import UNCALIBRATED
 from guard.labels import DEFAULT_LABELS, Labels
 from guard.prompt import WINDOW_BYTES, PromptTemplate
+from guard.verdict import judge
 from train.corpus import read_corpus
 from train.dataset import clean
 from train.embedding_columns import ColumnOrder
 from train.encode import Encoder, Examples, training_examples
 from train.errors import RunError
-from train.finetune import effective_precision, finetune
+from train.finetune import Trained, effective_precision, finetune
 from train.generate import DEFAULT_MIXTURE, Side, generate
 from train.guard_file import GUARD_FILE, calibration_as_dict, guard_name, prompt_as_dict
 from train.hidden import compute
 from train.merge import merge, save_merged
+from train.metrics import roc_auc
 from train.model import Base
 from train.processes import processes
 from train.recipe import Recipe
+from train.rounding import RoundedWeights
 from train.rows import Row, find_labels, read_rows, sha256_of, spread, to_json
 from train.run_dir import RunDir, versions, write_json, write_text
+from train.scoring import classifier_scorer
 from train.split import split_rows
 
 DATA: Final = Path(__file__).parent / "data"
@@ -49,6 +53,9 @@ FILE_SHARE: Final = 0.05
 MAX_FOLD_ROWS: Final = 2000
 
 FOLD_SAMPLE_PROMPTS: Final = 128
+
+MAX_COMPARED_ROWS: Final = 4000
+"""Of the validation side; a minute for each share of the starting adapter."""
 
 MERGE_ROWS: Final = 64
 """On which the merged model is compared with the adapter."""
@@ -221,6 +228,7 @@ def run_recipe(  # noqa: PLR0913 - a stage takes what it needs by name
         return
     write_text(run.loss, "".join(json.dumps(entry) + "\n" for entry in trained.log))
     model = trained.model.to(torch.float32)
+    aucs = mix_in_start(recipe, trained, encoder, labels, sides[Side.VALIDATION], say)
     save_adapter(model, run.adapter)
     say("measuring the final hidden states for export")
     outputs = compute(model, encoder, spread(sides[Side.VALIDATION], MAX_FOLD_ROWS))
@@ -235,10 +243,40 @@ def run_recipe(  # noqa: PLR0913 - a stage takes what it needs by name
         "training_seconds": round(trained.seconds, 1),
         "precision": effective_precision(recipe.training.precision),
         "merge_max_logit_difference": difference,
+        # Of the validation rows, by how much of the starting adapter was mixed in.
+        "roc_auc_by_start_share": aucs,
     }
     write_json(run.record, _record(recipe, run, sides) | measured)
     shutil.rmtree(run.checkpoints, ignore_errors=True)
     say(f"the adapter is in {run.adapter}")
+
+
+def mix_in_start(  # noqa: PLR0913, PLR0917 - a stage takes what it needs
+    recipe: Recipe, trained: Trained, encoder: Encoder, labels: Labels, rows: Sequence[Row], say: Callable[[str], None]
+) -> dict[str, float]:
+    """Leave in the model as much of the adapter that it went on from as tells ``rows`` apart best.
+
+    Returns:
+        The ROC-AUC by share of that adapter; empty if the recipe tries none.
+    """
+    if not recipe.lora.start_shares:
+        return {}
+    model, compared = trained.model, spread(rows, MAX_COMPARED_ROWS)
+    on_topic = np.asarray([row.label == labels.on_topic for row in compared])
+    rounding = RoundedWeights(model) if recipe.base.rounding else None
+
+    def measure() -> float:
+        if rounding is not None:
+            rounding.refresh()
+        verdicts = [judge(windows, UNCALIBRATED, labels) for windows in classifier_scorer(model, encoder)(compared)]
+        return roc_auc(on_topic, np.asarray([verdict.score for verdict in verdicts]))
+
+    aucs = trained.line.keep_best(model, recipe.lora.start_shares, measure)
+    if rounding is not None:
+        rounding.undo()
+    told = ", ".join(f"{auc:.4f} with {share:.0%}" for share, auc in aucs.items())
+    say(f"ROC-AUC of {len(compared)} validation rows by share of the starting adapter: {told}; the best is kept")
+    return {str(share): auc for share, auc in aucs.items()}
 
 
 def check_examples(examples: Examples) -> None:

@@ -105,6 +105,12 @@ def test_a_copied_recipe_finds_the_files_of_those_that_ship(tmp_path: Path) -> N
         (TABLES + "[lora]\nfirst_layer = -1\n", r"\[lora\] first_layer is -1, wanted 0 or more"),
         (TABLES + "[training]\nseed = -1\n", "seed is -1, wanted 0 to 4294967295"),
         (TABLES + "[training]\nseed = 4294967296\n", "seed is 4294967296, wanted 0 to 4294967295"),
+        (
+            TABLES + '[lora]\nstart = "x"\nstart_shares = [0.5, 1]\n',
+            r"start_shares is \(0.5, 1\), wanted numbers above 0",
+        ),
+        (TABLES + "[lora]\nstart_shares = [0.5]\n", r"start_shares is \(0.5,\) without start, wanted an adapter"),
+        (TABLES + '[lora]\nstart_shares = ["0.5"]\n', r"start_shares is \('0.5',\), wanted tuple"),
         (TABLES + "[lora]\nembedding_rank = -1\n", r"\[lora\] embedding_rank is -1, wanted 0 or more"),
         (TABLES + "[lora]\nembedding_rank = 4\nfirst_layer = 2\n", "leave out one of the two"),
         ("[base\n", r"own\.toml"),

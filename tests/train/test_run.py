@@ -197,6 +197,23 @@ def test_a_run_goes_on_from_an_adapter(tmp_path: Path, recipe_file: Path, base: 
     assert (shapes["lora_embedding_A"][0], shapes["lora_embedding_B"]) == (2, (48, 2))
 
 
+@pytest.mark.slow
+def test_a_run_mixes_in_what_it_went_on_from(tmp_path: Path, recipe_file: Path, base: Base) -> None:
+    """Where a run unlearns what the adapter knew, the most of that adapter that may be is kept."""
+    recipe = load_recipe(str(recipe_file))
+    first, second = RunDir(tmp_path / "first"), RunDir(tmp_path / "second")
+    run_recipe(recipe, first, base, TEMPLATE, say=_quiet)
+    lora = replace(recipe.lora, start=str(first.adapter), start_shares=(0.5, 0.999))
+    ruinous = replace(recipe.training, epochs=1.0, learning_rate=1.0, schedule="constant")
+    said: list[str] = []
+    run_recipe(replace(recipe, lora=lora, training=ruinous), second, base, TEMPLATE, say=said.append)
+    aucs = json.loads(second.record.read_text("utf-8"))["roc_auc_by_start_share"]
+    assert max(aucs, key=aucs.get) == "0.999"
+    assert f"{aucs['0.0']:.4f} with 0%" in next(line for line in said if line.startswith("ROC-AUC of"))
+    before, after = (load_file(run.adapter / "adapter_model.safetensors") for run in (first, second))
+    assert all(torch.allclose(after[name].float(), before[name].float(), atol=0.05) for name in before)
+
+
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
