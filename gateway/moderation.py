@@ -85,8 +85,7 @@ class _Run:
     @cached_property
     def turn(self) -> Turn:
         """As context of what comes later."""
-        # What a client put beside the parts need not be what the model read.
-        return Turn(self.role, "\n".join("".join(message.parts or message.texts) for message in self.messages))
+        return Turn(self.role, "\n".join(map(_said, self.messages)))
 
     @cached_property
     def forms(self) -> tuple[str, ...]:
@@ -103,6 +102,26 @@ class _Run:
         forms = dict.fromkeys(form for group in groups for form in joined_forms(group))
         said = [text for form in forms for text in spoken(form)] if self.role is Role.ASSISTANT else []
         return _with_pieces([*forms, *said])
+
+    @cached_property
+    def later(self) -> tuple[Text, ...]:
+        """What is said after something else in it, each as a turn after that: not all upstreams show what is before.
+
+        Ollama drops messages one by one until the rest fits its context (server/prompt.go), and its templates without
+        messages show the last prompt alone where a tool, or a role that they do not know, stands between two
+        (template/template.go, ``Execute``).
+        """
+        found: list[Text] = []
+        for begin, group in _later_groups(self.messages) if self.judged else ():
+            before = self.messages[max(0, begin - MAX_EARLIER_TURNS) : begin]
+            context = tuple(Turn(self.role, _said(message)) for message in before)
+            found += [Text(context, form) for form in _with_pieces(joined_forms(group))]
+        return tuple(found)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that is judged of it."""
+        return (*self.forms, *(text.text for text in self.later))
 
     @cached_property
     def key(self) -> str:
@@ -127,6 +146,7 @@ class _Exchange:
         found: list[Text] = []
         for run in self.runs:
             found.extend(Text(context, form) for form in run.forms)
+            found.extend(Text((*context, *text.context), text.text) for text in run.later)
             context = _after(context, (run,))
         return found
 
@@ -229,7 +249,7 @@ class Moderator:
         if self._settings.fail_open and exchanges:
             # Whoever can bring about a failure by texts before the last must not get a refusal forgotten by it.
             refused += [verdict for verdict in await self._judge_last(exchanges) if verdict.blocked]
-        self._check_bounds([*self._channel_forms(conversation), *(run.forms for run in _all_runs(exchanges))])
+        self._check_bounds([*self._channel_forms(conversation), *(run.texts for run in _all_runs(exchanges))])
         verdicts = await self._judge.verdicts(extra)
         if any(verdict.blocked for verdict in verdicts):
             return self._outcome(verdicts, frozenset())
@@ -319,7 +339,7 @@ class Moderator:
 
     async def _judge_last(self, exchanges: Sequence[_Exchange]) -> list[Verdict]:
         """The verdicts on what the user says last, as if all that stands before it were kept."""
-        self._check_bounds([run.forms for run in exchanges[-1].runs])
+        self._check_bounds([run.texts for run in exchanges[-1].runs])
         return await self._judge.verdicts(exchanges[-1].texts(_after((), _all_runs(exchanges[:-1]))))
 
     async def _judge_exchanges(self, exchanges: Sequence[_Exchange]) -> tuple[list[Verdict], frozenset[int]]:
@@ -370,6 +390,31 @@ def _with_pieces(texts: Iterable[str]) -> tuple[str, ...]:
     whole = [text for text in whole if text.strip()] or whole
     switched = [less for text in whole if (less := without_switches(text)) != text and less.strip()]
     return tuple(dict.fromkeys([*whole, *switched, *(piece for text in whole for piece in chat_pieces(text))]))
+
+
+def _said(message: Message) -> str:
+    # What a client put beside the parts need not be what the model read.
+    return "".join(message.parts or message.texts)
+
+
+def _later_groups(messages: Sequence[Message]) -> Iterable[tuple[int, Sequence[Message]]]:
+    """Messages after the first that say something, and those of them that stand together, with where they begin.
+
+    Tools' results are judged one by one anyway, and so are prompts, which have no place among messages.
+    """
+    stretches: list[list[int]] = []
+    for index, message in enumerate(messages):
+        if message.speaker is Speaker.TOOL or message.position is None or not message.parts:
+            continue
+        before = messages[index - 1].position if stretches and stretches[-1][-1] == index - 1 else None
+        if before is None or message.position > before + 1:
+            stretches.append([])
+        stretches[-1].append(index)
+    for index in [index for stretch in stretches for index in stretch][1:]:
+        yield index, messages[index : index + 1]
+    for stretch in stretches[1:]:
+        if len(stretch) > 1:
+            yield stretch[0], messages[stretch[0] : stretch[-1] + 1]
 
 
 def _all_runs(exchanges: Sequence[_Exchange]) -> list[_Run]:

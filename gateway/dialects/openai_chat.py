@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from gateway.content import array, dropped, flag, objects, string
@@ -50,6 +50,16 @@ class _Read:
     def message(self) -> Message:
         return self.content.message(self.speaker or Speaker.USER, self.position)
 
+    @property
+    def messages(self) -> Iterable[Message]:
+        """It as Ollama reads it, which makes a message of each of a user's parts, and may drop the first ones."""
+        if self.speaker is not Speaker.USER or len(self.content.texts) < 2:
+            yield self.message
+            return
+        first, *others = self.content.texts
+        yield replace(self.message, parts=(first,))
+        yield from (Message(Speaker.USER, (text,), self.position) for text in others)
+
 
 class OpenAiChat(JsonBody):
     """Messages in, server-sent events or one object out.
@@ -79,7 +89,7 @@ class OpenAiChat(JsonBody):
         return Conversation(
             body=body,
             model=string(body, "model"),
-            messages=tuple(item.message for item in read if item.speaker is not None),
+            messages=tuple(message for item in read if item.speaker is not None for message in item.messages),
             channels=channels,
             stream=flag(body, "stream", default=False),
             error_only=wants_format(body),

@@ -115,6 +115,14 @@ DILUTED: list[tuple[str, Any]] = [
         {"input": [user("Kirk"), {"type": "function_call", "arguments": f'"{BAKE}"', "content": FILLER}]},
     ),
     ("/v1/chat/completions", {"messages": [{"role": "system", "content": [text(BAKE), text(FILLER)]}, user("Kirk")]}),
+    ("/api/chat", {"messages": [user(FILLER), user(BAKE)]}),
+    ("/api/chat", {"messages": [user(FILLER), {"role": "tool", "content": "Kirk"}, user(BAKE)]}),
+    ("/api/chat", {"messages": [user(FILLER), {"role": "developer", "content": "Kirk"}, user(BAKE)]}),
+    ("/v1/chat/completions", {"messages": [user([text(FILLER), text(BAKE)])]}),
+    (
+        "/v1/messages",
+        {"max_tokens": 9, "messages": [user(FILLER), user([{"type": "tool_result", "content": "Kirk"}, text(BAKE)])]},
+    ),
 ]
 
 

@@ -53,6 +53,22 @@ async def test_all_trailing_user_messages_are_one_turn() -> None:
     assert (outcome.decision, outcome.reason) == (Decision.BLOCK, "off_topic")
 
 
+async def test_what_follows_within_a_turn_is_judged_as_a_turn_after_that() -> None:
+    """Class H7: an upstream may drop what is before; as a turn "and Spock?" still says what it means."""
+    engine = ScriptedEngine()
+    await moderated([(USER, "Who is Kirk?"), (USER, "And Spock?")], engine=engine)
+    assert "<s>Who is Kirk?<t><t>And Spock?</s>" in [prompt for batch in engine.batches for prompt in batch]
+
+
+async def test_what_stands_together_after_something_else_is_judged_together() -> None:
+    """Class H8: Ollama joins neighbours only, so a word may be split over two of them."""
+    outcome = await moderated([(USER, "Kirk: "), (TOOL, "Aye."), (USER, "boil an e"), (USER, "gg")])
+    assert outcome.decision is Decision.BLOCK
+    engine = ScriptedEngine()
+    await moderated([(USER, "Kirk: "), (TOOL, "Aye."), (USER, "To sp"), (USER, "ock")], engine=engine)
+    assert "To spock" in engine.judged
+
+
 async def test_an_earlier_off_topic_turn_is_left_out_with_its_answer() -> None:
     """So that a chat that once strayed is not locked for ever."""
     turns = [(USER, "Who is Kirk?"), (ASSISTANT, "A captain."), (USER, "boil an egg"), (ASSISTANT, "No.")]
