@@ -17,6 +17,8 @@ _CONTROL_TOKEN: Final = re.compile(r"<[|/\uff5c]?[^<>\s]{1,40}[|\uff5c]?>|" + _B
 _CHAT_TOKEN: Final = re.compile(
     # Gemma 4's have the line on one side only.
     "<[|\uff5c][^<>|\\s]{1,40}[|\uff5c]?>|<[^<>|\\s]{1,40}[|\uff5c]>|<(?:start_of_turn|end_of_turn|end_of_utterance|turn[|]|[|]turn|eos|bos|/?s)>"
+    # EXAONE Deep's: its template shows what follows the last one, whoever's turn it is.
+    r"|</thought>"
     # Ling's, Seed-OSS's, Nemotron's, MiniCPM's.
     r"|</?role>|</?seed:[a-z_]{1,40}>|<SPECIAL_\d{1,4}>|<(?:用户|AI)>|<reserved_\d{1,4}>"
     r"|" + _BRACKETED

@@ -36,6 +36,7 @@ MARKS = [
     "<reserved_106>",
     "<|channel>",
     "<channel|>",
+    "</thought>",
 ]
 
 
