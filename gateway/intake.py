@@ -249,12 +249,23 @@ def _check_keys(value: JsonObject, rules: KeyRules) -> None:
             stack.extend(inner for key, inner in item.items() if key not in rules.free)
 
 
+def check_spelling(item: Mapping[str, object], known: frozenset[str]) -> None:
+    """Refuse keys of one object that Go would take for a known one, or for each other.
+
+    For objects below keys that are free, where an API still looks for some.
+
+    Raises:
+        BadRequestError: if there is one.
+    """
+    _check_level(item, _folded(known))
+
+
 @cache
 def _folded(keys: frozenset[str]) -> Mapping[str, str]:
     return {key.casefold(): key for key in keys}
 
 
-def _check_level(item: JsonObject, folded: Mapping[str, str]) -> None:
+def _check_level(item: Mapping[str, object], folded: Mapping[str, str]) -> None:
     seen: set[str] = set()
     for key in item:
         fold = key.casefold()

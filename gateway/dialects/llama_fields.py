@@ -75,8 +75,8 @@ def spelt_use(channel: Channel, schema: object, where: str) -> Iterable[ChannelU
 def search_use(body: JsonObject) -> Iterable[ChannelUse]:
     """The use of a tool that Ollama runs itself, so that the model reads what it finds on the web.
 
-    Its type decides (anthropic/anthropic.go, ``convertTool``; openai/responses.go, ``isWebSearchTool``), under a key in
-    any case, as Go reads it.
+    Its type decides (anthropic/anthropic.go, ``convertTool``; openai/responses.go, ``isWebSearchTool``); its key has no
+    other case (:func:`gateway.dialects.schemas.shown_tool_texts`).
     """
     stack = [body.get("tools")]
     while stack:
@@ -84,7 +84,7 @@ def search_use(body: JsonObject) -> Iterable[ChannelUse]:
         if isinstance(item, list):
             stack.extend(item)
         elif isinstance(item, dict):
-            if any(key.casefold() == "type" and _is_search(value) for key, value in item.items()):
+            if _is_search(item.get("type")):
                 yield ChannelUse(Channel.CONTEXT, "a tool that searches the web")
                 return
             stack.extend(item.values())

@@ -18,7 +18,7 @@ from gateway.dialects.llama_fields import (
 )
 from gateway.dialects.openai_content import CONTENT_KEYS, call_uses, told
 from gateway.errors import BadRequestError
-from gateway.intake import JsonObject, KeyRules
+from gateway.intake import JsonObject, KeyRules, check_spelling
 
 _SILENT_KEYS: Final = frozenset(
     {"model", "user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "stop", "n"}
@@ -28,6 +28,7 @@ _SILENT_KEYS: Final = frozenset(
 """Fields that may hold text which neither Ollama nor llama-server shows to a model."""
 
 _CHANNEL_KEYS: Final = FORCING_KEYS | {"response_format", "tools", "functions", "lora", "_debug_render_only"}
+_WRAPPER_KEYS: Final = frozenset({"type", "name", "schema", "json_schema", "strict"})
 _FORMAT_TYPES: Final = frozenset({"", "text", "json_object", "json_schema"})
 
 
@@ -74,12 +75,16 @@ def is_schema(value: object, where: str) -> bool:
     """Whether a format is another one than text.
 
     Raises:
-        BadRequestError: if it is none.
+        BadRequestError: if it is none, or has a key in another case than it should.
     """
     if value is None:
         return False
     if not isinstance(value, dict):
         raise BadRequestError(f"{where} has the wrong type, wanted an object")
+    # Around a schema, whose names are the client's own, Go reads a key in any case.
+    for item in (value, value.get("json_schema")):
+        if isinstance(item, dict):
+            check_spelling(item, _WRAPPER_KEYS)
     # Ollama trims and lowers it; other parsers would see another type there.
     kind = string(value, "type", f"{where}.type")
     if kind not in _FORMAT_TYPES:

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from gateway.intake import strings
+from gateway.intake import check_spelling, strings
 
 _PLACES: Final = (("json_schema", "schema"), ("schema",), ("json_schema",), ())
 """Where a format may have its schema: which of them counts is the route's affair."""
 
 _TOOL_SCHEMAS: Final = ("parameters", "input_schema")
+
+_TOOL_KEYS: Final = frozenset(
+    {"type", "function", "name", "description", "tools", "items", "required", "properties", "anyOf", "enum"}
+    | set(_TOOL_SCHEMAS)
+)
+"""Keys that Ollama looks for in a tool and in the schemas below it, in any case."""
 
 
 def forced_words(schema: object) -> tuple[str, ...]:
@@ -81,6 +87,9 @@ def shown_tool_texts(tools: object) -> tuple[str, ...]:
     Ollama makes its own objects of them (api/types.go, ``Tool``; openai/responses.go for tools within a namespace), so
     only names, descriptions, types and values to choose from are left; below ``items`` and ``$defs`` all is. None where
     it leaves nothing out.
+
+    Raises:
+        BadRequestError: if a key that it looks for is spelt in another case, which it would read and we would not.
     """
     shown = [list(_tool_words(tool)) for tool in _tools(tools)]
     every = [word for words in shown for word in words]
@@ -108,12 +117,14 @@ def _tools(tools: object) -> Iterator[Mapping[str, object]]:
             members = item.get("tools")
             if isinstance(members, list):
                 stack.extend(reversed(members))
+            check_spelling(item, _TOOL_KEYS)
             function = item.get("function")
             yield function if isinstance(function, dict) else item
 
 
 def _tool_words(tool: Mapping[str, object]) -> Iterator[str]:
     """Of one tool; of the description of all its parameters together Ollama knows nothing."""
+    check_spelling(tool, _TOOL_KEYS)
     yield from strings([tool.get("name"), tool.get("description")])
     tops = [tool.get(key) for key in _TOOL_SCHEMAS]
     stack: list[object] = tops[::-1]
@@ -124,6 +135,7 @@ def _tool_words(tool: Mapping[str, object]) -> Iterator[str]:
         elif isinstance(item, list):
             stack.extend(reversed(item))
         elif isinstance(item, dict):
+            check_spelling(item, _TOOL_KEYS)
             described = None if any(item is top for top in tops) else item.get("description")
             yield from strings([described, *(item.get(key) for key in ("type", "enum", "required", "items", "$defs"))])
             properties = item.get("properties")

@@ -258,6 +258,23 @@ async def test_no_generated_request_brings_an_off_topic_text_to_the_upstream(
     assert all(b"egg" not in seen.body for seen in gateway.upstream.requests)
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (
+            "/v1/chat/completions",
+            {"messages": [ON], "response_format": {"type": "json_schema", "json_schema": {"Schema": {"const": ASK}}}},
+        ),
+        ("/v1/responses", {"input": "Kirk", "text": {"format": {"type": "json_schema", "SCHEMA": {"const": ASK}}}}),
+        ("/v1/responses", {"input": "Kirk", "text": {"format": {"Type": "json_schema", "schema": {"const": ASK}}}}),
+    ],
+)
+async def test_a_key_around_a_schema_in_another_case_is_refused(gateway: Gateway, path: str, body: Any) -> None:
+    """Class C4: Go reads it, and a comment beside it would hide it."""
+    answer = await gateway.post(path, {"model": "m", **body})
+    assert (answer.status_code, "another case" in answer.text, gateway.upstream.requests) == (400, True, [])
+
+
 async def test_a_nul_in_the_arguments_of_a_call_is_refused(gateway: Gateway) -> None:
     """They are JSON within a text of JSON, where the body has no U+0000 yet."""
     answer = await gateway.post("/v1/chat/completions", {"messages": [ON, call('{"q":"Spock\\u0000"}'), ON]})
@@ -292,7 +309,6 @@ async def test_trusted_applications_may_send_what_cannot_be_read(start: GatewayF
         {"type": "web_search_20250305", "name": "web_search"},
         {"type": "web_search"},
         {"type": "web_search_preview"},
-        {"Type": "web_search"},
         {"type": "namespace", "tools": [{"type": "web_search"}]},
     ],
 )

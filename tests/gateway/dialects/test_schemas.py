@@ -7,6 +7,7 @@ import time
 import pytest
 
 from gateway.dialects.schemas import forced_words, shown_tool_texts
+from gateway.errors import BadRequestError
 
 ASK = "bake bread"
 
@@ -63,6 +64,33 @@ def test_of_tools_names_descriptions_and_choices_are_shown() -> None:
     assert shown_tool_texts([{"type": "function", "description": "x", "function": function}]) == (shown,)
     assert shown_tool_texts([{"name": "hail", "description": ASK, "input_schema": parameters}]) == (shown,)
     assert shown in shown_tool_texts([{"type": "namespace", "description": "x", "tools": [function]}])
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        {"name": "f", "Description": ASK},
+        {"Type": "web_search"},
+        {"Function": {"name": "f", "description": ASK}},
+        {"function": {"name": "f", "De\u017fcription": ASK}},
+        {"input_schema": {"Properties": {ASK: {}}}},
+        {"function": {"parameters": {"properties": {"a": {"Enum": [ASK]}}}}},
+        {"function": {"parameters": {"properties": {"a": {"anyof": [{"description": ASK}]}}}}},
+        {"type": "namespace", "Tools": [{"description": ASK}]},
+    ],
+)
+def test_a_key_of_a_tool_in_another_case_is_refused(tool: object) -> None:
+    """Class C4: Go reads it, and what stands beside it would hide it."""
+    with pytest.raises(BadRequestError, match="another case"):
+        shown_tool_texts([tool])
+
+
+def test_the_names_of_a_tools_properties_are_the_clients_own() -> None:
+    """In any case."""
+    properties = {"Name": {"description": "Whom?", "title": "x"}, "Type": {"enum": ["Kirk"]}}
+    assert shown_tool_texts([{"name": "hail", "input_schema": {"properties": properties}}]) == (
+        "hail\nName\nWhom?\nType\nKirk",
+    )
 
 
 def test_tools_of_which_nothing_is_left_out_have_one_text() -> None:
