@@ -21,7 +21,7 @@ class BlockTexts:
     Attributes:
         own: the texts of the message's own role, in order.
         beside: what is no text block, each by itself: upstreams put it elsewhere, or leave it out.
-        thoughts: what was thought, which upstreams join.
+        thoughts: what was thought, which llama-server joins, and of which Ollama keeps the last.
         unread: what none of them looks at.
         results: what each tool result in it says; upstreams make messages of their own of these.
         uses: what can't be read.
@@ -37,9 +37,8 @@ class BlockTexts:
     @property
     def content(self) -> Content:
         """What the message says itself."""
-        thoughts = "".join(self.thoughts)
-        beside = (thoughts, *self.beside) if thoughts else tuple(self.beside)
-        return Content(tuple(self.own), (), beside, tuple(self.unread))
+        thoughts = dict.fromkeys(("".join(self.thoughts), self.thoughts[-1])) if self.thoughts else ()
+        return Content(tuple(self.own), (), (*thoughts, *self.beside), tuple(self.unread))
 
     def add_beside(self, other: Content) -> None:
         """Add what stands beside the texts."""
@@ -149,10 +148,21 @@ def _search_result(block: JsonObject, where: str, found: BlockTexts) -> None:
     result = all_text({key: value for key, value in block.items() if key not in {*_SILENT, "tool_use_id"}})
     ids = told_beside({"tool_use_id": block.get("tool_use_id")}, (), where)
     if block.get("type") == "web_search_tool_result":
-        found.results.append(Content(result).with_more(ids))
+        shown = _shown_of_search(block.get("content"))
+        found.results.append(Content(shown, unread=result).with_more(ids) if shown else Content(result).with_more(ids))
     else:
         # Types that no upstream on one's own machine knows.
         found.unread += [*result, *ids.all_texts]
+
+
+def _shown_of_search(content: object) -> tuple[str, ...]:
+    """What Ollama shows of what a search found (anthropic/anthropic.go, ``formatWebSearchToolResultContent``)."""
+    if not isinstance(content, list):
+        return all_text(content)
+    items = [item for item in content if isinstance(item, dict)]
+    shown = (item.get(key) for item in items for key in ("title", "url", "error_code"))
+    text = "\n".join(value for value in shown if isinstance(value, str) and value.strip())
+    return (text,) if text else ()
 
 
 def _document(block: JsonObject, where: str, found: BlockTexts) -> None:

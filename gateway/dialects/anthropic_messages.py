@@ -159,12 +159,17 @@ def _others(item: JsonObject, where: str) -> Content:
 
 
 def _system_use(body: JsonObject, items: list[JsonObject], read: list[BlockTexts]) -> Iterable[ChannelUse]:
+    """The system's texts, which are in messages, too.
+
+    Raises:
+        BadRequestError: if there is a tool's result among them: Ollama makes a tool's turn of it, whoever's it was.
+    """
     contents = [text_blocks(body.get(_SYSTEM), _SYSTEM)]
     for index, (item, texts) in enumerate(zip(items, read, strict=True)):
         if item.get("role") == _SYSTEM:
-            results = tuple(text for result in texts.results for text in result.all_texts)
-            others = _others(item, f"messages[{index}]")
-            contents.append(texts.content.with_more(others, Content(unread=results)))
+            if texts.results:
+                raise BadRequestError(f"messages[{index}].content has a tool's result, wanted text of the system")
+            contents.append(texts.content.with_more(_others(item, f"messages[{index}]")))
     messages = (content.message(Speaker.USER) for content in contents)
     return system_use([message for message in messages if message.texts], _SYSTEM)
 

@@ -150,7 +150,12 @@ def _result(item: JsonObject, index: int, where: str) -> _Item:
 
 def _aside(item: JsonObject, index: int, where: str) -> _Item:
     """What the assistant thought or searched; ``encrypted_content`` is plain text at Ollama."""
-    return _Item(Speaker.ASSISTANT, told_beside(item, (), where), index, attaches=True)
+    content = item.get("content")
+    # All that llama-server shows of several (tools/server/server-chat.cpp).
+    first = told_beside({"content": content[:1]}, (), where) if isinstance(content, list) else Content()
+    told = told_beside(item, (), where)
+    other = Content(beside=tuple(text for text in first.beside if text not in told.beside))
+    return _Item(Speaker.ASSISTANT, told.with_more(other), index, attaches=True)
 
 
 def _reference(item: JsonObject, index: int, where: str) -> _Item:  # noqa: ARG001 -- nothing of it can be read

@@ -112,6 +112,26 @@ DILUTED: list[tuple[str, Any]] = [
     ("/v1/responses", {"input": [user("Kirk"), {"type": "reasoning", "encrypted_content": BAKE, "content": FILLER}]}),
     (
         "/v1/responses",
+        {
+            "input": [
+                user("Kirk"),
+                {"type": "reasoning", "summary": [], "content": [{"text": value} for value in (BAKE, FILLER)]},
+            ]
+        },
+    ),
+    (
+        "/v1/messages",
+        anthropic(text("Kirk"), *({"type": "thinking", "thinking": value} for value in (FILLER, BAKE))),
+    ),
+    (
+        "/v1/messages",
+        anthropic(
+            {"type": "web_search_tool_result", "content": [{"title": BAKE, "encrypted_content": FILLER}]}, text("Kirk")
+        ),
+    ),
+    ("/v1/messages", anthropic({"type": "web_search_tool_result", "content": BAKE, "x": FILLER}, text("Kirk"))),
+    (
+        "/v1/responses",
         {"input": [user("Kirk"), {"type": "function_call", "arguments": f'"{BAKE}"', "content": FILLER}]},
     ),
     ("/v1/chat/completions", {"messages": [{"role": "system", "content": [text(BAKE), text(FILLER)]}, user("Kirk")]}),

@@ -309,6 +309,18 @@ async def test_an_image_by_its_address_is_fetched_for_nobody(start: GatewayFacto
         assert gateway.upstream.requests == []
 
 
+async def test_a_message_of_the_systems_has_no_results(start: GatewayFactory) -> None:
+    """Ollama makes a tool's turn of it, which settings may deny."""
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "Spock"}
+    messages = [
+        {"role": "system", "content": [{"type": "text", "text": "Kirk"}, result]},
+        {"role": "user", "content": "?"},
+    ]
+    async with start(channel_tool_results="deny") as gateway:
+        answer = await gateway.post("/v1/messages", {"model": "m", "max_tokens": 9, "messages": messages})
+        assert (answer.status_code, gateway.upstream.requests) == (400, [])
+
+
 @pytest.mark.parametrize("kind", ["tool_result", "search_result", "web_fetch_tool_result"])
 def test_a_system_text_has_no_results(kind: str) -> None:
     """Of whatever tool."""
