@@ -290,7 +290,7 @@ def _told_string(text: str, key: str) -> Sequence[str]:
 def _decoded(arguments: str) -> Iterable[str]:
     r"""The texts of a call's arguments, which are JSON in a string: ``\u0065`` in them is an ``e`` to the model."""
     try:
-        found = list(all_text(json.loads(arguments, object_pairs_hook=_pairs)))
+        found = list(all_text(json.loads(arguments, object_pairs_hook=_unique)))
     except json.JSONDecodeError:
         found = [arguments]
         readable = "\\u" not in arguments
@@ -303,6 +303,13 @@ def _decoded(arguments: str) -> Iterable[str]:
     return [text for text in found if text.strip()]
 
 
-def _pairs(pairs: list[tuple[str, object]]) -> list[object]:
-    """An object's names and values, those of duplicate names too: parsers differ about which of them counts."""
-    return [item for pair in pairs for item in pair]
+def _unique(pairs: list[tuple[str, object]]) -> JsonObject:
+    """An object without duplicate names: upstreams show one of them, and the other one would hide it from us.
+
+    Raises:
+        ValueError: if there are any.
+    """
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is there twice")
+    return found

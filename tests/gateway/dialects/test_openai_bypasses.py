@@ -258,6 +258,13 @@ async def test_no_generated_request_brings_an_off_topic_text_to_the_upstream(
     assert all(b"egg" not in seen.body for seen in gateway.upstream.requests)
 
 
+@pytest.mark.parametrize("arguments", ['{"q": "Kirk", "q": "boil"}', '{"q": [{"a": 1, "\\u0061": 2}]}'])
+async def test_arguments_with_a_name_twice_are_refused(gateway: Gateway, arguments: str) -> None:
+    """Class C5: Ollama shows the last one only."""
+    answer = await gateway.post("/v1/chat/completions", {"messages": [ON, call(arguments), ON]})
+    assert (answer.status_code, gateway.upstream.requests) == (400, [])
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
