@@ -91,7 +91,10 @@ def shown_tool_texts(tools: object) -> tuple[str, ...]:
     Raises:
         BadRequestError: if a key that it looks for is spelt in another case, which it would read and we would not.
     """
-    shown = [list(_tool_words(tool)) for tool in _tools(tools)]
+    pairs = list(_tools(tools))
+    shown = [list(_tool_words(tool)) for tool, _ in pairs]
+    # Around a function there are its type and, if it has any, its items; not for all APIs, so by themselves.
+    shown += [[word for word in _around(outer) if word not in _TOOL_WORDS] for _, outer in pairs]
     every = [word for words in shown for word in words]
     if set(strings(tools)) - set(every) <= _TOOL_WORDS:
         return ()
@@ -107,7 +110,12 @@ _TOOL_WORDS: Final = frozenset(
 """Words of tools themselves, which may be left out without hiding anything."""
 
 
-def _tools(tools: object) -> Iterator[Mapping[str, object]]:
+def _around(outer: Mapping[str, object]) -> Iterable[str]:
+    return strings([outer.get("type"), outer.get("items")])
+
+
+def _tools(tools: object) -> Iterator[tuple[Mapping[str, object], Mapping[str, object]]]:
+    """Each tool's function, and what it is in."""
     stack = [tools]
     while stack:
         item = stack.pop()
@@ -119,7 +127,7 @@ def _tools(tools: object) -> Iterator[Mapping[str, object]]:
                 stack.extend(reversed(members))
             check_spelling(item, _TOOL_KEYS)
             function = item.get("function")
-            yield function if isinstance(function, dict) else item
+            yield (function if isinstance(function, dict) else item), item
 
 
 def _tool_words(tool: Mapping[str, object]) -> Iterator[str]:

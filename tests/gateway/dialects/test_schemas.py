@@ -85,6 +85,13 @@ def test_a_key_of_a_tool_in_another_case_is_refused(tool: object) -> None:
         shown_tool_texts([tool])
 
 
+@pytest.mark.parametrize("shown", [{"type": ASK}, {"items": {"x": [ASK]}}])
+def test_what_stands_around_a_function_is_shown(shown: dict[str, object]) -> None:
+    """Ollama keeps its type, whatever that says, and its items."""
+    texts = shown_tool_texts([{"x": "Kirk", **shown, "function": {"name": "f"}}])
+    assert any(ASK in text and "Kirk" not in text for text in texts)
+
+
 def test_the_names_of_a_tools_properties_are_the_clients_own() -> None:
     """In any case."""
     properties = {"Name": {"description": "Whom?", "title": "x"}, "Type": {"enum": ["Kirk"]}}
