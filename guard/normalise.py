@@ -1,8 +1,9 @@
 """Undo the disguises of a text before a model reads it; the same function serves training and judging.
 
 Sources: Unicode NFKC (UAX 15), confusables (UTS 39, the letters that pass for Latin ones in practice),
-Unicode tag characters and variation selectors (which hide ASCII and bytes from the eye, not from a model). Characters
-that are private, unassigned, or too new for Python's tables become U+FFFD, not nothing: a model may know them.
+Unicode tag characters, variation selectors and format characters of no width (which hide ASCII, bytes and bits from the
+eye, not from a model). Characters that are private, unassigned, or too new for Python's tables become U+FFFD, not
+nothing: a model may know them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import base64
 import binascii
 import re
 import unicodedata
+from collections import Counter
 from typing import Final
 
 # Letters of other scripts that pass for Latin ones (the part of UTS 39 that people use for disguise).
@@ -19,8 +21,13 @@ _THEIR_LATIN: Final = "aeopcyxijsdqwhABEKMHOPCTYXIJSABEZHIKMNOPTYXaeikvoptuxrnmt
 _SMALL_CAPITALS: Final = "ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢɑɡıɩ"
 _THEIR_LETTERS: Final = "abcdefghijklmnoprstuvwyzagii"
 _HOMOGLYPHS: Final = dict(zip(_CYRILLIC_GREEK, _THEIR_LATIN, strict=True))
+_COMBINING_CODES: Final = (*range(0x363, 0x370), 0x1ABF, 0x1AC0, *range(0x1ACC, 0x1ACF), *range(0x1DD3, 0x1DF5))
+_COMBINING: Final = "".join(map(chr, _COMBINING_CODES))
+"""Latin letters that are written above or below others: shown, lest they go the way of marks heaped on a letter."""
+_THEIR_BASES: Final = "aeioucdhmrtvxwwgrtaæaacddggkllmnnrrsszabbeflopsuwaou"
 _ALWAYS: Final = str.maketrans(
     dict(zip(_SMALL_CAPITALS, _THEIR_LETTERS, strict=True))
+    | dict(zip(_COMBINING, _THEIR_BASES, strict=True))
     # Regional indicators and negative squared letters, which NFKC leaves alone.
     | {chr(0x1F1E6 + i): chr(ord("a") + i) for i in range(26)}
     | {chr(0x1F170 + i): chr(ord("a") + i) for i in range(26)}
@@ -46,8 +53,14 @@ _SPACED_LETTERS: Final = re.compile(r"(?<![^\W_])(?:[^\W\d_]([ .\-_*|/\ufffd]))(
 _SELECTORS: Final = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]+")
 """Variation selectors: one chooses the look of the character before it, a run of them spells bytes."""
 
-_CONCEALING: Final = re.compile("[\U000e0020-\U000e007f\U000e0100-\U000e01ef\ufe00-\ufe0f]+")
-"""Tag characters and variation selectors."""
+_ABOVE: Final = re.compile(f"[{_COMBINING}]")
+
+_INVISIBLE: Final = "\u00ad\u200b-\u200f\u2060-\u2064\u2066-\u206f\ufeff"
+_BIT: Final = re.compile(f"[{_INVISIBLE}]")
+"""Format characters of no width: two kinds of them spell bits."""
+
+_CONCEALING: Final = re.compile(f"[\U000e0020-\U000e007f\U000e0100-\U000e01ef\ufe00-\ufe0f{_COMBINING}{_INVISIBLE}]+")
+"""Tag characters, variation selectors, combining letters and what spells bits."""
 
 _PICTURES: Final = range(0x1F300, 0x1FB00)
 """Unicode's blocks of emoji."""
@@ -75,7 +88,13 @@ MAX_DECODING_ROUNDS: Final = 3
 """How often a decoded text is searched for further encoded text."""
 
 _LEAST_SELECTORS: Final = 3
-"""In a row that spell bytes; no script and no emoji has more than one."""
+"""That spell bytes; no script and no emoji has more than one in a row."""
+
+_LEAST_ABOVE: Final = 6
+"""Of combining letters that may be a text; the old scripts that have them have a few."""
+
+_LEAST_BITS: Final = 32
+"""Four letters; languages that need such characters have fewer, or they spell nothing."""
 
 
 def without_concealed(text: str) -> str:
@@ -85,6 +104,15 @@ def without_concealed(text: str) -> str:
     what is none without it.
     """
     return text if text.isascii() else _CONCEALING.sub("", text)
+
+
+def written_above(text: str) -> str:
+    """The letters that stand above others, as a text of their own; empty where they are too few for one.
+
+    :func:`normalise` shows them between the others, where a guard can't tell the two texts apart.
+    """
+    letters = "" if text.isascii() else "".join(_ABOVE.findall(text))
+    return letters.translate(_ALWAYS) if len(letters) >= _LEAST_ABOVE else ""
 
 
 def normalise(text: str) -> str:
@@ -119,7 +147,7 @@ def _fold_unicode(text: str) -> str:
     text = _show(text)
     # Spelt selectors may spell selectors. Each round has a third of those before at the most, so it ends.
     while _SELECTORS.search(text):
-        text = _show(_SELECTORS.sub(_read_selectors, text))
+        text = _show(_SELECTORS.sub(_read_selectors, text) + _read_scattered(text))
     text = unicodedata.normalize("NFKC", _without_heaps(text))
     text = _OVERLAYS.sub("", _STACKED_MARKS.sub(r"\1", unicodedata.normalize("NFD", text)))
     return _UNKNOWN_RUN.sub(_UNKNOWN, _fold_homoglyphs(unicodedata.normalize("NFC", text)))
@@ -127,7 +155,7 @@ def _fold_unicode(text: str) -> str:
 
 def _show(text: str) -> str:
     """The text without what is invisible, which between the characters of a run would hide that it is one."""
-    return "".join(_visible(character) for character in text.translate(_ALWAYS))
+    return "".join(_visible(character) for character in (text + _read_bits(text)).translate(_ALWAYS))
 
 
 def _without_heaps(text: str) -> str:
@@ -156,11 +184,38 @@ def _visible(character: str) -> str:
 def _read_selectors(match: re.Match[str]) -> str:
     """The text whose bytes a run of variation selectors spells; nothing where they are few, or spell controls only."""
     run = match.group()
-    if len(run) < _LEAST_SELECTORS:
-        return ""
-    data = bytes(ord(c) - 0xFE00 if c <= "\ufe0f" else ord(c) - 0xE0100 + 16 for c in run)
+    return _spelt(_bytes_of(run)) if len(run) >= _LEAST_SELECTORS else ""
+
+
+def _read_scattered(text: str) -> str:
+    """What selectors spell that stand singly or in pairs, one behind each letter of another text."""
+    singly = "".join(run for run in _SELECTORS.findall(text) if len(run) < _LEAST_SELECTORS)
+    # Those that choose a look, of emoji and ideographs, are the first ones: control characters.
+    data = bytes(byte for byte in _bytes_of(singly) if byte >= 0x20)
+    return _spelt(data) if len(data) >= _LEAST_SELECTORS else ""
+
+
+def _bytes_of(selectors: str) -> bytes:
+    return bytes(ord(c) - 0xFE00 if c <= "\ufe0f" else ord(c) - 0xE0100 + 16 for c in selectors)
+
+
+def _spelt(data: bytes) -> str:
     decoded = _ASCII_CONTROL.sub("", data.decode("utf-8", errors="replace")).strip()
     return f" {decoded} " if decoded else ""
+
+
+def _read_bits(text: str) -> str:
+    """What the two most frequent kinds of invisible characters spell in bits, wherever they stand, if it is a text."""
+    marks = _BIT.findall(text)
+    if len(marks) < _LEAST_BITS:
+        return ""
+    kinds = [kind for kind, _ in Counter(marks).most_common(2)]
+    for one in kinds if len(kinds) == 2 else ():
+        bits = "".join("1" if mark == one else "0" for mark in marks if mark in kinds)
+        bits = bits[: len(bits) - len(bits) % 8]
+        if bits and (found := _readable(int(bits, 2).to_bytes(len(bits) // 8, "big"), "")):
+            return found
+    return ""
 
 
 def _fold_homoglyphs(text: str) -> str:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from guard.gaps import after_gaps
-from guard.normalise import normalise, without_concealed
+from guard.normalise import normalise, without_concealed, written_above
 from guard.windows import clip_utf8, split_windows
 
 PROMPT_VERSION: Final = 1
@@ -82,8 +82,8 @@ def prompt_texts(turns: Sequence[Turn]) -> list[list[str]]:
 def render_prompts(turns: Sequence[Turn], template: PromptTemplate) -> list[str]:
     """The rendered prompts that judge the last turn; see :func:`prompt_texts`.
 
-    A last turn in which characters conceal others is read without them, too, and what follows a wide gap in it by
-    itself: a server may drop the beginning of what does not fit its model's context.
+    A last turn in which characters conceal others is read without them, too; and by themselves, what is written above
+    its letters, and what follows a wide gap: a server may drop the beginning of what does not fit its model's context.
     """
     text = _judged(turns)
     whole = normalise(text)
@@ -91,7 +91,7 @@ def render_prompts(turns: Sequence[Turn], template: PromptTemplate) -> list[str]
     readings = [whole, *after_gaps(text, whole)]
     if plain != text:
         open_whole = normalise(plain)
-        readings += [open_whole, *after_gaps(plain, open_whole)]
+        readings += [open_whole, *after_gaps(plain, open_whole), normalise(written_above(text))]
     kept = [reading for reading in dict.fromkeys(readings) if reading or not whole]
     return [template.render(texts) for reading in kept for texts in _windows(turns, reading)]
 

@@ -24,7 +24,13 @@ def selectors(data: bytes) -> str:
     return "".join(chr(0xFE00 + byte if byte < 16 else 0xE0100 + byte - 16) for byte in data)
 
 
+def invisible_bits(data: bytes, zero: str, one: str) -> str:
+    """Bytes as eight characters of no width each."""
+    return "".join(f"{byte:08b}" for byte in data).replace("0", zero).replace("1", one)
+
+
 HIDDEN = selectors(QUESTION.encode())
+CARRIER = "Who is Spock, and why does Captain Kirk trust him?"
 
 
 @pytest.mark.parametrize(
@@ -77,6 +83,8 @@ def test_honest_text_stays(text: str) -> None:
         ("b\u3164a\u3164k\u3164e", "bake"),  # Hangul filler
         ("b\U000e0101a\u034fk\uffa0e", "bake"),  # variation selector, grapheme joiner, halfwidth filler
         ("b\u0336a\u1dc4k\u20ddee", "bakee"),  # struck through, overlaid, ringed
+        ("S\u0368\u0366\u0366\u1ddc\u1de8\u1dd3\u1ddc\u0364", "Scookbake"),  # letters written above another
+        ("gu\u0366t", "guot"),
         ("how\u2800to", "how to"),
         ("\U0001ccd7\U0001ccd6\U0001cce0\U0001ccda \U0001ccf0\U0001ccf9", "BAKE 09"),  # outlined, of Unicode 16
         ("b\ue000a\ue000k\ue000e", "bake"),
@@ -107,6 +115,13 @@ def test_a_disguise_is_undone(disguised: str, plain: str) -> None:
         selectors(HIDDEN.encode()),
         selectors(b"\xff " + QUESTION.encode().hex().encode()),
         base64.b64encode(f"UUU {QUESTION}".encode()).decode(),  # four equal letters in a row
+        "".join(letter + hidden for letter, hidden in zip(CARRIER, HIDDEN, strict=False)),
+        "".join(CARRIER[i] + HIDDEN[2 * i : 2 * i + 2] for i in range(len(CARRIER))),
+        "".join(f"\u2764\ufe0f{hidden}" for hidden in HIDDEN),  # each behind an emoji's own
+        CARRIER + invisible_bits(QUESTION.encode(), "\u2062", "\u2064"),
+        CARRIER + invisible_bits(QUESTION.encode(), "\u200c", "\u200b"),
+        "\u2060" + "a".join(invisible_bits(QUESTION.encode(), "\u200b", "\u200d")),
+        selectors(invisible_bits(QUESTION.encode(), "\u200e", "\u200f").encode()),
     ],
 )
 def test_coded_text_is_read(coded: str) -> None:
@@ -123,6 +138,19 @@ def test_code_that_looks_like_leet_is_read_first() -> None:
 def test_words_that_happen_to_be_base64_stay(text: str) -> None:
     """What they would decode to is no words, and would hide those that the model reads."""
     assert normalise(f"Captain Picard asks Data: {text}") == f"Captain Picard asks Data: {text}"
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("\u2764\ufe0f \u2615\ufe0f \u2600\ufe0f \u26a1\ufe0e", "\u2764 \u2615 \u2600 \u26a1"),
+        ("\u845b\U000e0100\u8fbb\U000e0101\u98f4\U000e0102\u845b\U000e0103", "\u845b\u8fbb\u98f4\u845b"),
+        ("\u0645\u06cc\u200c\u0645\n" * 40 + "\u200f", "\n".join(["\u0645\u06cc\u0645"] * 40)),
+    ],
+)
+def test_what_only_chooses_a_look_spells_nothing(text: str, plain: str) -> None:
+    """Of emoji, of ideographs, of a language's joiners."""
+    assert normalise(text) == plain
 
 
 @pytest.mark.parametrize(
@@ -193,6 +221,7 @@ def test_a_lone_surrogate_is_refused() -> None:
     "part",
     [
         *("a0", "a@", "a b ", "41 ", "%41", "&#65;", "aGVs", "01000001 ", "<", "a.", "а", "ä̈̈", "\u0315", "TElL"),
+        *("\u200b\u200c", "a\U000e0150", "\u0363"),
         *("\ue000", "\ufe01", "\U000e0150", "\ufe01\u200b", "\ufe01a", "\u0300\u0323\u200b", "\u0300\u0323\ufe01"),
     ],
 )

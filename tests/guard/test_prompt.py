@@ -96,7 +96,26 @@ def test_what_is_concealed_is_read_with_the_rest_and_without() -> None:
         TEMPLATE.render(["Bread?"]),
     ]
     assert render_prompts([user(hidden)], TEMPLATE) == [TEMPLATE.render(["asks Neelix"])]
+    bits = "".join("\u200b" if bit == "0" else "\u200c" for byte in b"Neelix" for bit in f"{byte:08b}")
+    for concealed, shown in ((bits, "Bread? Neelix"), ("\u0367\u036e\u0367", "Bread?uvu")):
+        assert render_prompts([user("Bread?" + concealed)], TEMPLATE) == [
+            TEMPLATE.render([shown]),
+            TEMPLATE.render(["Bread?"]),
+        ]
     assert render_prompts([user("I \u2764\ufe0f Kirk")], TEMPLATE) == [TEMPLATE.render(["I \u2764 Kirk"])]
+
+
+def test_what_is_written_above_letters_is_read_by_itself() -> None:
+    """Between them it makes no words; one letter above another is how some words are spelt."""
+    above = "".join(
+        letter + mark for letter, mark in zip("Spocks", "\u1ddc\u0363\u1ddc\u0364\u1de4\u1de8", strict=True)
+    )
+    assert render_prompts([user(above)], TEMPLATE) == [
+        TEMPLATE.render(["Skpaokcekssb"]),
+        TEMPLATE.render(["Spocks"]),
+        TEMPLATE.render(["kakesb"]),
+    ]
+    assert len(render_prompts([user("gu\u0366t, mu\u0366t")], TEMPLATE)) == 2
 
 
 @given(TURNS, st.text(st.characters(exclude_categories=["Cs"]), max_size=3000))
