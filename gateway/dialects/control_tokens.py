@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-# Mistral's, EXAONE's, MiniMax's, Pangu's. Every repetition is bounded, so none costs more than its own length.
+# Mistral's, EXAONE's, MiniMax's, Pangu's, YandexGPT's. Repetitions are bounded, so none costs more than its own length.
 _BRACKETED: Final = (
-    r"\[/?(?:INST|SYS[A-Z_]{0,40}|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT))\]"
+    r"\[/?(?:INST|SEP|SYS[A-Z_]{0,40}|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT))\]"
     r"|\[\|[^|\[\]\s]{1,40}\|\]|\]~!?b[\[\]]|\[e~\[|\[unused\d{1,4}\]|\[UNUSED_TOKEN_\d{1,4}\]"
 )
 
@@ -19,8 +19,8 @@ _CHAT_TOKEN: Final = re.compile(
     "<[|\uff5c][^<>|\\s]{1,40}[|\uff5c]?>|<[^<>|\\s]{1,40}[|\uff5c]>|<(?:start_of_turn|end_of_turn|end_of_utterance|turn[|]|[|]turn|eos|bos|/?s)>"
     # EXAONE Deep's: its template shows what follows the last one, whoever's turn it is.
     r"|</thought>"
-    # Ling's, Seed-OSS's, Nemotron's, MiniCPM's.
-    r"|</?role>|</?seed:[a-z_]{1,40}>|<SPECIAL_\d{1,4}>|<(?:用户|AI)>|<reserved_\d{1,4}>"
+    # Ling's, Seed-OSS's, Nemotron's of two generations, MiniCPM's, Baichuan's, Reka's.
+    r"|</?role>|</?seed:[a-z_]{1,40}>|<SPECIAL_\d{1,4}>|<extra_id_\d{1,4}>|<(?:用户|AI)>|<reserved_\d{1,4}>|<sep>"
     r"|" + _BRACKETED
 )
 """Those that nobody types in a chat by chance; in a chat ``<b>`` is no token."""
