@@ -169,6 +169,28 @@ def test_what_is_filled_in_is_judged_with_what_is_around_it() -> None:
     assert texts(conversation, Channel.SUFFIX) == ["gg", "Boil an egg", "a.py\nx", "y", "a.py\nx\ny"]
 
 
+def test_a_suffix_is_judged_without_what_a_server_cuts_off() -> None:
+    """A long prompt leaves room for its first tokens only; whatever is left, no text is more than twice as long."""
+    suffix = OFF_TOPIC + " Kirk commands the Enterprise." * 40
+    found = texts(parse("llama_infill", {"prompt": "Spock. " * 70, "input_suffix": suffix}), Channel.SUFFIX)
+    for left in range(32, len(suffix)):
+        assert any(left <= len(text) <= 2 * left + 1 and suffix.startswith(text) for text in found)
+    assert any("Spock. " in text and len(text) < 300 and OFF_TOPIC in text for text in found)
+
+
+def test_files_are_judged_without_what_a_server_cuts_off() -> None:
+    """Their beginning, as far as the context has no room for it."""
+    extra = [{"text": "Kirk commands the Enterprise. " * 40}, {"text": OFF_TOPIC}]
+    found = texts(parse("llama_infill", {"input_extra": extra}), Channel.SUFFIX)
+    assert any(text.endswith(OFF_TOPIC) and len(text) < 80 for text in found)
+
+
+def test_a_short_suffix_is_never_cut() -> None:
+    """So its beginnings are not judged by themselves."""
+    body = {"prompt": "Kirk ", "input_suffix": "commands the Enterprise. " * 4}
+    assert len(texts(parse("llama_infill", body), Channel.SUFFIX)) == 2
+
+
 @pytest.mark.parametrize(
     "body",
     [
