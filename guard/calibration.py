@@ -55,6 +55,12 @@ class Calibration:
                 raise ValueError(f"{name} {value}, wanted a probability from 0 to 1")
         if self.uncertain_low > self.uncertain_high:
             raise ValueError(f"uncertain band from {self.uncertain_low} to {self.uncertain_high}, wanted low <= high")
+        # Else a text that is blocked could pass with a worse one beside it, which falls into the band.
+        if self.uncertain_low < self.uncertain_high and not self.uncertain_low <= self.threshold <= self.uncertain_high:
+            raise ValueError(
+                f"threshold {self.threshold}, wanted one from {self.uncertain_low} to {self.uncertain_high}, where the "
+                "uncertain band is"
+            )
 
     def score(self, logits: LabelLogits) -> float:
         """Probability of on topic; NaN where the logits are not finite, which :meth:`decide` blocks."""

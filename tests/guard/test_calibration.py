@@ -76,6 +76,8 @@ def test_the_uncertain_band_has_a_decision_of_its_own() -> None:
         {"threshold": math.nan},
         {"uncertain_low": 0.6, "uncertain_high": 0.5},
         {"uncertain_low": -0.1},
+        {"uncertain_low": 0.2, "uncertain_high": 0.4},
+        {"uncertain_low": 0.6, "uncertain_high": 0.8},
     ],
 )
 def test_values_out_of_range_are_refused(values: dict[str, float]) -> None:
