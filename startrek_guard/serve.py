@@ -131,6 +131,8 @@ async def _announce(server: uvicorn.Server, settings: Settings, manifest: GuardM
     url = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}"
     before = "the embedded chat model" if embedded else settings.upstream
     err.print(f"{manifest.name} guards {before} at [bold]{url}[/bold] (topic: {manifest.topic}). Ctrl-C stops it.")
+    for line in unguarded(settings):
+        err.print(f"[yellow]{line}[/yellow]")
     if embedded:
         err.print("Try:")
         for prompt in ("Who is Spock?", "How do I boil an egg?"):
@@ -138,6 +140,14 @@ async def _announce(server: uvicorn.Server, settings: Settings, manifest: GuardM
                 {"model": "smollm2:135m", "stream": False, "messages": [{"role": "user", "content": prompt}]}
             )
             err.print(f"  curl -s {url}/api/chat -d '{body}'", highlight=False, soft_wrap=True)
+
+
+def unguarded(settings: Settings) -> list[str]:
+    """What is forwarded although the guard does not allow it: a setting left over from a trial must not go unseen."""
+    lines = ["Shadow mode: nothing is refused, off-topic prompts are forwarded and marked."] if settings.shadow else []
+    if settings.fail_open:
+        lines.append(f"Without a verdict ({', '.join(sorted(settings.fail_open))}) prompts are forwarded.")
+    return lines
 
 
 def _url(value: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from gateway.channels import Channel, Policy, Profile
-from startrek_guard.serve import settings_of
+from startrek_guard.serve import settings_of, unguarded
 
 
 def test_a_channel_that_was_set_stays_so_under_another_profile() -> None:
@@ -25,6 +25,15 @@ def test_options_take_the_place_of_the_environment() -> None:
     environ = {"STARTREK_GUARD_UPSTREAM": "http://there:1", "STARTREK_GUARD_PROFILE": "trusted"}
     settings = settings_of(environ, "here:2", "public")
     assert (settings.upstream, settings.profile) == ("http://here:2", Profile.PUBLIC)
+
+
+def test_what_is_forwarded_off_topic_is_told_at_the_start() -> None:
+    """Nothing else would tell: a gateway in shadow mode looks like one that refuses."""
+    environ = {"STARTREK_GUARD_SHADOW": "true", "STARTREK_GUARD_FAIL_OPEN": "queue_full,guard_timeout"}
+    shadow, fail_open = unguarded(settings_of(environ, None, None))
+    assert "Shadow mode: nothing is refused" in shadow
+    assert "(guard_timeout, queue_full)" in fail_open
+    assert unguarded(settings_of({}, None, None)) == []
 
 
 def test_an_unknown_profile_is_an_error() -> None:
