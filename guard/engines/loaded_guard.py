@@ -19,7 +19,7 @@ STEP_TOKENS: Final = 512
 a window of 2,000 bytes differ by less than their noise, and the compute buffer grows with it."""
 
 
-SLICE_TOKENS: Final = 32
+SLICE_TOKENS: Final = 16
 """Of a long prompt, computed before short ones get their turn.
 
 Measured on 2 cores (``python -m benchmarks load``): short texts beside long ones have a p95 of 6.6 times their p50
