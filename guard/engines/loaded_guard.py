@@ -19,12 +19,12 @@ STEP_TOKENS: Final = 512
 a window of 2,000 bytes differ by less than their noise, and the compute buffer grows with it."""
 
 
-SLICE_TOKENS: Final = 16
+SLICE_TOKENS: Final = 32
 """Of a long prompt, computed before short ones get their turn.
 
-Measured on 2 cores (``python -m benchmarks load``), short texts beside long ones have a p95 of 3.8 to 5.7 times their
-p50 alone with 32 tokens, of 3.2 to 3.5 times with 16. The price is paid by the long ones in company: with 4 clients in
-the natural mix the p99 is 140 ms with 32 tokens, 195 ms with 16; alone they take as long.
+Measured on 2 cores (``python -m benchmarks load lengths``): short texts beside long ones have a p95 of 3.8 to 5.7 times
+their p50 alone with 32 tokens, of 3.2 to 3.5 times with 16 (and of 6.6 times with 64, on another machine). But with 16
+a lone prompt of 200 tokens takes 82 ms instead of 66, and the p99 of 4 clients is 195 ms instead of 140.
 """
 
 WHOLE_TOKENS: Final = 128
