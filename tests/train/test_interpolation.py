@@ -8,14 +8,15 @@ import torch
 from train.interpolation import Interpolation
 
 
-def _model(weight: float, frozen: float = 7.0) -> torch.nn.Module:
+def _model(weight: float, frozen: float = 7.0) -> torch.nn.Linear:
     model = torch.nn.Linear(1, 1)
     torch.nn.init.constant_(model.weight, weight)
-    torch.nn.init.constant_(model.bias, frozen).requires_grad_(requires_grad=False)
+    torch.nn.init.constant_(model.bias, frozen)
+    model.bias.requires_grad = False
     return model
 
 
-def _run(begin: float, end: float) -> tuple[torch.nn.Module, Interpolation]:
+def _run(begin: float, end: float) -> tuple[torch.nn.Linear, Interpolation]:
     model = _model(begin)
     line = Interpolation(model)
     torch.nn.init.constant_(model.weight, end)
