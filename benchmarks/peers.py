@@ -36,9 +36,6 @@ from train.hard import read_hard
 from train.rows import Row
 from train.run import DATA
 
-_PROMPTS: Final = 288
-"""The slow ways take a tenth of a second each; the fast ones are measured on more of them in ``engine``."""
-
 _CHUNK: Final = 96
 """Six batches, and long enough that 16 clients are mostly 16."""
 
@@ -98,7 +95,7 @@ class _Peer:
 
 def measure(context: Context) -> Section:
     """All ways in turn."""
-    rows = context.test_rows[:_PROMPTS]
+    rows = context.test_rows
     chunks = chunked(rows, _CHUNK)
     hard = _sample(read_hard(DATA / "startrek" / "hard", context.labels), len(rows), context)
     train = _sample(context.sides[Side.TRAIN], 100 * len(rows), context)
