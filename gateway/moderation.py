@@ -245,11 +245,15 @@ class Moderator:
         self._check_denied(conversation)
         self._check_length(conversation)
         exchanges = _exchanges(conversation.messages, self._settings, self._answers)
-        extra = self._channel_texts(conversation, exchanges)
         if self._settings.fail_open and exchanges:
             # Whoever can bring about a failure by texts before the last must not get a refusal forgotten by it.
             refused += [verdict for verdict in await self._judge_last(exchanges) if verdict.blocked]
-        self._check_bounds([*self._channel_forms(conversation), *(run.texts for run in _all_runs(exchanges))])
+        # As they came first: making forms of megabytes, or looking for turns in them, holds up everybody for seconds.
+        self._check_bounds([*self._channel_forms(conversation, _whole), *map(_as_said, _all_runs(exchanges))])
+        extra = self._channel_texts(conversation, exchanges)
+        self._check_bounds(
+            [*self._channel_forms(conversation, _with_pieces), *(run.texts for run in _all_runs(exchanges))]
+        )
         verdicts = await self._judge.verdicts(extra)
         if any(verdict.blocked for verdict in verdicts):
             return self._outcome(verdicts, frozenset())
@@ -331,14 +335,17 @@ class Moderator:
                 f"{count} texts to judge, this gateway judges {self._settings.max_judged_texts} at the most"
             )
 
-    def _channel_forms(self, conversation: Conversation) -> list[tuple[str, ...]]:
-        """The texts of each use; several raw prompts are several places."""
+    def _channel_forms(
+        self, conversation: Conversation, made: Callable[[Iterable[str]], tuple[str, ...]]
+    ) -> list[tuple[str, ...]]:
+        """What is made of the texts of each use; several raw prompts are several places."""
         judged = [use for use in conversation.channels if self._policy(use.channel) is Policy.JUDGE]
-        whole = [_with_pieces((*use.texts, *use.pieces)) for use in judged if use.channel is not Channel.RAW]
-        return [*whole, *((text,) for use in judged if use.channel is Channel.RAW for text in _with_pieces(use.texts))]
+        whole = [made((*use.texts, *use.pieces)) for use in judged if use.channel is not Channel.RAW]
+        return [*whole, *((text,) for use in judged if use.channel is Channel.RAW for text in made(use.texts))]
 
     async def _judge_last(self, exchanges: Sequence[_Exchange]) -> list[Verdict]:
         """The verdicts on what the user says last, as if all that stands before it were kept."""
+        self._check_bounds([_as_said(run) for run in exchanges[-1].runs])
         self._check_bounds([run.texts for run in exchanges[-1].runs])
         return await self._judge.verdicts(exchanges[-1].texts(_after((), _all_runs(exchanges[:-1]))))
 
@@ -385,11 +392,21 @@ class Moderator:
 
 def _with_pieces(texts: Iterable[str]) -> tuple[str, ...]:
     """The texts, as templates change them, and what their tokens would make turns of; no empty ones, none twice."""
-    whole = [text for text in texts if text]
-    # What joins messages without a text of their own is none either.
-    whole = [text for text in whole if text.strip()] or whole
+    whole = _whole(texts)
     switched = [less for text in whole if (less := without_switches(text)) != text and less.strip()]
     return tuple(dict.fromkeys([*whole, *switched, *(piece for text in whole for piece in chat_pieces(text))]))
+
+
+def _whole(texts: Iterable[str]) -> tuple[str, ...]:
+    """The texts as they came; no empty ones, none twice."""
+    whole = [text for text in texts if text]
+    # What joins messages without a text of their own is none either.
+    return tuple(dict.fromkeys([text for text in whole if text.strip()] or whole))
+
+
+def _as_said(run: _Run) -> tuple[str, ...]:
+    """All of a run's words, which the longest of its forms has, too; none where it is not judged."""
+    return _whole(["".join(text for message in run.messages for text in message.texts)]) if run.judged else ()
 
 
 def _said(message: Message) -> str:
@@ -443,17 +460,17 @@ def _runs(messages: Sequence[Message], settings: Settings, answers: AnswerMemory
         if not groups or _role(groups[-1][0]) is not _role(message):
             groups.append([])
         groups[-1].append(message)
-    question = ""
+    asked: _Run | None = None
     for index, group in enumerate(groups):
         if _role(group[0]) is Role.USER:
             run = _Run(Role.USER, tuple(_readable(message, settings) for message in group), judged=True)
-            question = run.key
+            asked = run
             yield run
             continue
         last = index == len(groups) - 1
         judged = settings.channels[Channel.PREFILL if last else Channel.ASSISTANT] is Policy.JUDGE
         if judged and not last and len(group) == 1:
-            judged = not answers.knows(question, group[0].texts)
+            judged = not answers.knows(asked.key if asked else "", group[0].texts)
         yield _Run(Role.ASSISTANT, tuple(group), judged)
 
 

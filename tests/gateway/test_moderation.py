@@ -174,6 +174,18 @@ async def test_too_much_text_is_its_own_answer() -> None:
     assert (await moderated([(USER, "Kirk " * 100)], max_judged_bytes="500")).decision is Decision.ALLOW
 
 
+@pytest.mark.parametrize("fail_open", ["", "guard_timeout"])
+async def test_megabytes_are_refused_as_they_came(fail_open: str) -> None:
+    """A kilobyte of zstd may hold them; a generous bound, as what templates would make of them takes seconds."""
+    started = time.process_time()
+    for turns in ([(USER, "<a" * 5_000_000)], [(ASSISTANT, "<a" * 5_000_000), (USER, "Kirk")]):
+        with pytest.raises(TooLongError):
+            await moderated(turns, fail_open=fail_open)
+    with pytest.raises(TooLongError):
+        await moderated([(USER, "Kirk")], (ChannelUse(Channel.SYSTEM, "system", ("<a" * 5_000_000,)),))
+    assert time.process_time() - started < 1.5
+
+
 async def test_messages_without_text_are_counted_too() -> None:
     """They cost work, and a few bytes hold many."""
     turns = [(USER, ""), (ASSISTANT, "")] * 10
