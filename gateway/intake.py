@@ -153,7 +153,7 @@ def _position(error: Exception) -> str:
 
 
 def _check_depth(text: str) -> None:
-    depth = values = items = 0
+    depth = values = items = strings_seen = 0
     for match in _STRING_OR_BRACKET.finditer(text):
         mark = match.group() if match.end() - match.start() == 1 else ""
         if mark in {"[", "{"}:
@@ -165,10 +165,17 @@ def _check_depth(text: str) -> None:
                 raise BadRequestError(f"the body is nested deeper than {MAX_DEPTH} levels")
         elif mark in {"]", "}"}:
             depth -= 1
+            if depth < 0:
+                raise BadRequestError("invalid JSON: a bracket closes nothing")
         elif mark == ",":
             items += 1
             if items > MAX_ITEMS:
                 raise BadRequestError(f"the body has more than {MAX_ITEMS} items in its objects and arrays")
+        else:
+            # A key and its value for each item at the most: without commas there are no bounds above on how many.
+            strings_seen += 1
+            if strings_seen > 2 * (items + values):
+                raise BadRequestError("invalid JSON: strings with nothing between them")
 
 
 def _unique(pairs: Sequence[tuple[str, object]]) -> JsonObject:

@@ -123,6 +123,25 @@ def test_brackets_within_strings_are_no_depth() -> None:
     assert read_object(json.dumps({"prompt": text}).encode(), RULES) == {"prompt": text}
 
 
+@pytest.mark.parametrize("flood", ['""', '"', "]", "}", '"a" ', '"":""'])
+def test_a_flood_that_is_no_json_is_refused_at_once(flood: str) -> None:
+    """Seven hundred bytes of zstd are ten million strings; a generous bound, as counting them takes seconds."""
+    body = b'{"prompt":' + flood.encode() * (10_000_000 // len(flood)) + b"}"
+    started = time.process_time()
+    with pytest.raises(BadRequestError):
+        read_object(body, RULES)
+    assert time.process_time() - started < 0.5
+
+
+ODD_TEXT = st.text('ab,[]{}"\\', max_size=3)
+
+
+@given(st.recursive(ODD_TEXT | st.none(), lambda inner: st.lists(inner) | st.dictionaries(ODD_TEXT, inner)))
+def test_no_json_has_more_strings_than_places_for_them(value: object) -> None:
+    """However strings, objects and arrays are nested."""
+    assert read_object(json.dumps({"options": value}).encode(), RULES) == {"options": value}
+
+
 def test_an_unfinished_string_of_quotes_is_read_once() -> None:
     """Not anew from each escaped quote; a generous bound, to catch squares only."""
     started = time.process_time()
