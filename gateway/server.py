@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES: Final = 65_536
@@ -13,8 +15,17 @@ MAX_HEAD_BYTES: Final = 65_536
 
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
+_OFFERS_UPGRADE: Final = re.compile(rb"\nupgrade[ \t]*:", re.IGNORECASE)
+
 SHUTDOWN_SECONDS: Final = 5
 """How long running answers may go on after the server was told to stop."""
+
+
+class PatientProtocol(H11Protocol):
+    """uvicorn's protocol in Python, which reads a request that offers to go on in another protocol like any other."""
+
+    def _unsupported_upgrade_warning(self) -> None:  # type: ignore[explicit-override]
+        """Say nothing: the client offers, and goes on as before if nobody takes it up."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -23,9 +34,14 @@ class BoundedProtocol(HttpToolsProtocol):
     # What would mark the overrides, `typing.override`, came with Python 3.12.
 
     _unused_bytes = 0
+    _begun = False
 
     def data_received(self, data: bytes) -> None:  # type: ignore[explicit-override]
         """Read on, and close the connection if that leads to nothing."""
+        if not self._begun and _OFFERS_UPGRADE.search(data.partition(b"\r\n\r\n")[0]):
+            self._hand_over(data)
+            return
+        self._begun = True
         self._unused_bytes += len(data)
         super().data_received(data)
         if self._unused_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
@@ -33,6 +49,17 @@ class BoundedProtocol(HttpToolsProtocol):
             if getattr(self.cycle, "response_complete", True):
                 self.transport.write(_TOO_LARGE)
             self.transport.close()
+
+    def _hand_over(self, data: bytes) -> None:
+        """Let another protocol read this connection: httptools reads no body of a request that offers an upgrade.
+
+        Java's own client offers HTTP/2 so with every request (``Upgrade: h2c``); Ollama answers it in HTTP/1.1.
+        """
+        self.connections.discard(self)
+        protocol = PatientProtocol(self.config, self.server_state, self.app_state)
+        protocol.connection_made(self.transport)
+        self.transport.set_protocol(protocol)
+        protocol.data_received(data)
 
     def on_headers_complete(self) -> None:  # type: ignore[explicit-override]
         """A request begins."""

@@ -61,3 +61,16 @@ async def test_long_bodies_and_long_headers_pass(gateway: Gateway) -> None:
     answer = await answered(gateway, *(whole[begin : begin + 10_000] for begin in range(0, len(whole), 10_000)))
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert {request.body for request in gateway.upstream.requests} == {body}
+
+
+@pytest.mark.parametrize("offer", ["h2c", "websocket"])
+async def test_a_request_that_offers_an_upgrade_is_one_like_any_other(gateway: Gateway, offer: str) -> None:
+    """As Java's HttpClient sends all of them, several on a connection."""
+    offered = {"connection": "Upgrade, HTTP2-Settings", "http2-settings": "AAEAAEAA", "Upgrade": offer}
+
+    answers = [await gateway.client.post("/api/generate", content=BODY, headers=offered) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200] * 3
+    sent = gateway.upstream.requests
+    assert [request.body for request in sent] == [BODY] * 3
+    assert not {b"upgrade", b"http2-settings"} & {name for name, _ in sent[0].headers}
