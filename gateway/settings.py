@@ -21,6 +21,8 @@ DEFAULT_UPSTREAM: Final = "http://127.0.0.1:11434"
 FAILURE_REASONS: Final = frozenset({"guard_timeout", "guard_unavailable", "queue_full", "too_long"})
 """Why there may be no verdict; each can be let through by ``fail_open``, none is by default."""
 
+_PORT_WANTED: Final = "a port from 0 to 65535"
+
 _Value = TypeVar("_Value")
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -115,6 +117,8 @@ class Settings:
     log_prompts: bool = False
 
     def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise _error(PREFIX + "PORT", str(self.port), _PORT_WANTED)
         check_upstream(self.upstream)
         for channel, policy in self.channels.items():
             choices = CHANNEL_RULES[channel].choices
@@ -244,13 +248,6 @@ def _number(convert: Callable[[str], _Value], minimum: float, wanted: str) -> Ca
     return read
 
 
-def _port(key: str, value: str) -> int:
-    port = _number(int, 0, "a port from 0 to 65535")(key, value)
-    if port > 65535:
-        raise _error(key, value, "a port from 0 to 65535")
-    return port
-
-
 def _choice(kind: type[_Choice]) -> Callable[[str, str], _Choice]:
     def read(key: str, value: str) -> _Choice:
         try:
@@ -271,7 +268,7 @@ _SECONDS: Final = _number(float, 0.001, "a positive number of seconds")
 
 _READERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
     "host": _text,
-    "port": _port,
+    "port": _number(int, 0, _PORT_WANTED),
     "upstream": _text,
     "api": _choice(Api),
     "profile": _choice(Profile),
