@@ -123,7 +123,7 @@ class Settings:
         for channel, policy in self.channels.items():
             choices = CHANNEL_RULES[channel].choices
             if policy not in choices:
-                raise _error(setting_name(channel), policy, _either(sorted(choices)))
+                raise _error(setting_name(channel), str(policy), _either(sorted(choices)))
         if self.channels.get(Channel.SYSTEM) is Policy.REPLACE and not self.system_text:
             raise _error(PREFIX + "SYSTEM_TEXT", "", "the text that replaces the client's system prompt")
         if unknown := self.fail_open - FAILURE_REASONS:

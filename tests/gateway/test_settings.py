@@ -84,6 +84,13 @@ def test_an_unusable_value_is_named(key: str, value: str) -> None:
     assert ", wanted " in str(caught.value)
 
 
+def test_a_policy_that_a_channel_can_not_have_is_quoted_as_it_was_written() -> None:
+    """Not as Python writes a member of an enumeration."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_mapping({"STARTREK_GUARD_CHANNEL_IMAGES": "judge"})
+    assert str(caught.value) == "STARTREK_GUARD_CHANNEL_IMAGES='judge', wanted allow or deny"
+
+
 def test_replacing_needs_a_text() -> None:
     """Else the model would have none at all."""
     with pytest.raises(SettingsError, match="SYSTEM_TEXT"):
