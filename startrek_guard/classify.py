@@ -14,7 +14,7 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from startrek_guard.consoles import err
-from startrek_guard.guards import DEFAULT_GUARD, GuardOption, ManifestOption, open_engine
+from startrek_guard.guards import DEFAULT_GUARD, GuardOption, ManifestOption, ThreadsOption, open_engine
 
 if TYPE_CHECKING:
     from guard.engines.base import Engine
@@ -27,9 +27,7 @@ def classify(
     ] = None,
     guard: GuardOption = DEFAULT_GUARD,
     guard_manifest: ManifestOption = None,
-    threads: Annotated[
-        int | None, typer.Option(help="Threads of the in-process guard (default: physical cores).")
-    ] = None,
+    threads: ThreadsOption = None,
 ) -> None:
     """Judge texts, one JSON object a line: the row with label, score, decision and reason."""
     if bool(texts) == bool(input_file):

@@ -39,6 +39,12 @@ ManifestOption = Annotated[
         envvar="STARTREK_GUARD_GUARD_MANIFEST",
     ),
 ]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Threads of the in-process guard (default: physical cores).", min=1, envvar="STARTREK_GUARD_THREADS"
+    ),
+]
 
 
 def open_engine(guard: str, manifest: Path | None, threads: int | None) -> Engine:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from startrek_guard.consoles import err
-from startrek_guard.guards import DEFAULT_GUARD, GuardOption, ManifestOption, open_engine
+from startrek_guard.guards import DEFAULT_GUARD, GuardOption, ManifestOption, ThreadsOption, open_engine
 
 if TYPE_CHECKING:
     import uvicorn
@@ -42,12 +42,7 @@ def serve(
         bool | None, typer.Option("--allow-management", help="Forward pull, create, delete and the like.")
     ] = None,
     shadow: Annotated[bool | None, typer.Option("--shadow", help="Judge and mark, but refuse nothing.")] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            help="Threads of the in-process guard (default: physical cores).", min=1, envvar="STARTREK_GUARD_THREADS"
-        ),
-    ] = None,
+    threads: ThreadsOption = None,
 ) -> None:
     """Stand before an Ollama-compatible API and refuse what is off topic."""
     from gateway.routes import Api
