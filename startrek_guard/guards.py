@@ -90,7 +90,12 @@ def open_adapter(name: str) -> AdapterFolder:
     from export.build import AdapterFolder
 
     shipped = ADAPTERS / name
-    return AdapterFolder.open(shipped if "/" not in name and shipped.is_dir() else Path(name))
+    if "/" not in name and shipped.is_dir():
+        return AdapterFolder.open(shipped)
+    if not Path(name).is_dir():
+        names = ", ".join(sorted(folder.name for folder in ADAPTERS.iterdir() if folder.is_dir()))
+        raise typer.BadParameter(f"{name!r} is no adapter folder and no shipped adapter's name ({names})")
+    return AdapterFolder.open(Path(name))
 
 
 def build(adapter: AdapterFolder, quantisation: str, base: Path | None) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import typer
 
 from startrek_guard.guards import ADAPTERS, DEFAULT_GUARD, open_adapter, read_manifest
 from tests import tiny
@@ -20,3 +21,11 @@ def test_a_manifest_is_read_from_a_gguf(tmp_path: Path) -> None:
 def test_a_manifest_is_read_from_an_adapter(name: str) -> None:
     """Named by its folder or by the file in it."""
     assert read_manifest(ADAPTERS / DEFAULT_GUARD / name) == open_adapter(DEFAULT_GUARD).manifest()
+
+
+@pytest.mark.parametrize("name", ["gemma", "ollama://127.0.0.1:11434/startrek-guard", ADAPTERS.parent / "run.py"])
+def test_a_guard_that_is_not_there_is_told_with_those_that_are(name: str | Path) -> None:
+    """A misspelt name is no folder that lacks a file; a server's address is none where a folder is wanted."""
+    with pytest.raises(typer.BadParameter) as caught:
+        open_adapter(str(name))
+    assert f"'{name}' is no adapter folder and no shipped adapter's name (gemma3_270m" in str(caught.value)
