@@ -112,6 +112,10 @@ async def _serve(settings: Settings, engine: Engine, *, embedded: bool) -> bool:
         announce = asyncio.create_task(_announce(server, settings, manifest, embedded=embedded))
         try:
             await server.serve()
+        except SystemExit:
+            # uvicorn's own line says "Name or service not known", without the name.
+            err.print(f"[red]error:[/red] can't listen on host {settings.host!r}, port {settings.port}")
+            raise
         finally:
             announce.cancel()
             await asyncio.gather(announce, return_exceptions=True)

@@ -51,6 +51,15 @@ def test_a_port_that_is_none_is_an_error_as_an_option_too() -> None:
     assert "STARTREK_GUARD_PORT='70000', wanted a port from 0 to 65535" in done.stderr
 
 
+@pytest.mark.slow
+def test_an_address_that_can_not_be_listened_on_is_named() -> None:
+    """What the system says of a name that it does not know leaves the name out."""
+    command = [sys.executable, "-m", "startrek_guard", "serve", "--host", "nowhere.invalid", "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "can't listen on host 'nowhere.invalid', port 0" in done.stderr
+
+
 def test_the_environment_names_the_guard() -> None:
     """A service has no command line of its own to change."""
     environ = os.environ | {"STARTREK_GUARD_GUARD": "/nowhere/own.gguf"}
