@@ -246,7 +246,10 @@ def _random_base(architecture: str) -> Path:
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder.parent) as temporary:
-            made = save_random_base(Path(temporary) / "base", (template.prefix, template.turn, template.suffix))
+            marks = (template.prefix, template.turn, template.suffix)
+            # The fold pushes other tokens down along the mean hidden state; without a common part, as trained models
+            # have it, some texts' states have nothing of it, and the guard is refused when it is loaded.
+            made = save_random_base(Path(temporary) / "base", marks, common=0.2)
             made.rename(folder)
     return folder
 

@@ -13,7 +13,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Of what is written for the same arguments."""
 
 _PADDING: Final = "<|endoftext|>"
@@ -26,7 +26,12 @@ _TEXTS: Final = ("Who is the captain of the other ship?", "How do I boil an egg 
 
 
 def save_random_base(
-    folder: Path, marks: Sequence[str], texts: Sequence[str] = _TEXTS, *, seed: int = 0, hidden_size: int = 64
+    folder: Path,
+    marks: Sequence[str],
+    texts: Sequence[str] = _TEXTS,
+    *,
+    hidden_size: int = 64,
+    common: float = 0.0,
 ) -> Path:
     """Write model and tokenizer as a Hugging Face folder.
 
@@ -34,8 +39,8 @@ def save_random_base(
         folder: made if need be.
         marks: the prompt's, control tokens of the tokenizer.
         texts: its merges are learnt from them.
-        seed: of the weights.
         hidden_size: a multiple of 32 can be quantised.
+        common: standard deviation of what all tokens' embeddings have in common; theirs alone is 0.2.
 
     Returns:
         The folder.
@@ -53,7 +58,7 @@ def save_random_base(
         ),
     )
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=_PADDING).save_pretrained(folder)
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     config = Qwen3Config(
         vocab_size=tokenizer.get_vocab_size(),
         hidden_size=hidden_size,
@@ -66,5 +71,8 @@ def save_random_base(
         # With the usual 0.02 a random model reads nothing that a low-rank adapter could use.
         initializer_range=0.2,
     )
-    Qwen3ForCausalLM(config).save_pretrained(folder)
+    model = Qwen3ForCausalLM(config)
+    with torch.no_grad():
+        model.get_input_embeddings().weight += common * torch.randn(hidden_size)
+    model.save_pretrained(folder)
     return folder

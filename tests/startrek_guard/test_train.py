@@ -92,7 +92,9 @@ def test_the_random_base_makes_a_guard(tmp_path: Path) -> None:
     run = tmp_path / "run"
     train = ["train", "run", "--recipe", own_recipe(tmp_path, "tiny", "chess"), "--output", str(run)]
     export = ["export", "gguf", str(run / "adapter"), "--output", str(tmp_path / "guard.gguf")]
-    for arguments in (train, export):
+    rows = str(run / "data" / "validation.jsonl")
+    calibrate = ["train", "calibrate", str(run / "adapter"), "--data", rows, "--balanced"]
+    for arguments in (train, export, calibrate):
         command = [sys.executable, "-m", "startrek_guard", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
