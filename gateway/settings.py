@@ -175,6 +175,33 @@ def check_upstream(value: str) -> None:
         raise _error(PREFIX + "UPSTREAM", value, wanted)
 
 
+def check_not_itself(settings: Settings) -> None:
+    """See that the gateway is not its own upstream: each request would be another one without end.
+
+    Raises:
+        SettingsError: if it is.
+    """
+    if _is_own_address(settings.upstream, settings.host, settings.port):
+        raise _error(PREFIX + "UPSTREAM", settings.upstream, "another address than the gateway's own")
+
+
+def _is_own_address(upstream: str, host: str, port: int) -> bool:
+    if upstream.startswith("unix:"):
+        return False
+    parts = urlsplit(upstream)
+    if port != (parts.port or (443 if parts.scheme == "https" else 80)):
+        return False
+    here, there = _address(_by_number(host)), _address(_by_number(parts.hostname or ""))
+    if here is None or there is None:
+        return host == parts.hostname
+    everywhere = here.is_unspecified and here.version == there.version and (there.is_loopback or there.is_unspecified)
+    return here == there or everywhere
+
+
+def _by_number(host: str) -> str:
+    return "127.0.0.1" if host == "localhost" else host
+
+
 def upstream_from_ollama_host(value: str) -> str:
     """The address that Ollama's own clients would use for a value of ``OLLAMA_HOST`` (envconfig/config.go, Host).
 

@@ -46,6 +46,7 @@ def serve(
 ) -> None:
     """Stand before an Ollama-compatible API and refuse what is off topic."""
     from gateway.routes import Api
+    from gateway.settings import check_not_itself
 
     environ = dict(os.environ)
     embedded = (upstream or environ.get("STARTREK_GUARD_UPSTREAM")) == "embedded"
@@ -62,6 +63,8 @@ def serve(
     settings = dataclasses.replace(
         settings_of(environ, upstream, profile), **{name: value for name, value in changes.items() if value is not None}
     )
+    if not embedded:
+        check_not_itself(settings)
     engine = open_engine(guard, guard_manifest, threads)
     _log_to_stderr()
     import uvicorn

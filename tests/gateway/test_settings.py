@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 
 import pytest
 
 from gateway.channels import CHANNEL_RULES, Channel, Policy
 from gateway.routes import Api
-from gateway.settings import _READERS, Settings, SettingsError, upstream_from_ollama_host
+from gateway.settings import _READERS, Settings, SettingsError, check_not_itself, upstream_from_ollama_host
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
@@ -89,6 +90,22 @@ def test_a_policy_that_a_channel_can_not_have_is_quoted_as_it_was_written() -> N
     with pytest.raises(SettingsError) as caught:
         Settings.from_mapping({"STARTREK_GUARD_CHANNEL_IMAGES": "judge"})
     assert str(caught.value) == "STARTREK_GUARD_CHANNEL_IMAGES='judge', wanted allow or deny"
+
+
+@pytest.mark.parametrize(
+    ("host", "upstream", "own"),
+    [
+        ("127.0.0.1", "http://localhost:11434", True),
+        ("0.0.0.0", "http://127.0.0.1:11434", True),
+        ("127.0.0.1", "http://127.0.0.1:11500", False),
+        ("0.0.0.0", "http://ollama:11434", False),
+        ("192.168.0.2", "http://127.0.0.1:11434", False),
+    ],
+)
+def test_a_gateway_is_not_its_own_upstream(host: str, upstream: str, own: bool) -> None:
+    """``--port 11434`` alone would name Ollama's old address as the upstream, which is then the gateway's."""
+    with pytest.raises(SettingsError, match="than the gateway's own") if own else nullcontext():
+        check_not_itself(Settings(host=host, port=11434, upstream=upstream))
 
 
 def test_replacing_needs_a_text() -> None:

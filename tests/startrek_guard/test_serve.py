@@ -44,9 +44,8 @@ def test_an_unknown_profile_is_an_error() -> None:
 
 def test_a_port_that_is_none_is_an_error_as_an_option_too() -> None:
     """The system takes the lower 16 bits: 70000 would be served on 4464."""
-    done = subprocess.run(
-        [sys.executable, "-m", "startrek_guard", "serve", "--port", "70000"], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "startrek_guard", "serve", "--port", "70000"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "STARTREK_GUARD_PORT='70000', wanted a port from 0 to 65535" in done.stderr
 
