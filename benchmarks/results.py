@@ -90,7 +90,7 @@ _INTRODUCTION: Final = """# Performance
 
 Rendered by `make bench`; `.venv/bin/python -m benchmarks NAME ...` measures single sections again. Whatever is compared
 was measured in one run, in rounds that alternate, so that a noisy machine is noisy for all; medians are told. Ratios
-carry over to another machine, milliseconds do not.
+carry over to another machine better than milliseconds do.
 """
 
 
