@@ -74,3 +74,10 @@ async def test_a_request_that_offers_an_upgrade_is_one_like_any_other(gateway: G
     sent = gateway.upstream.requests
     assert [request.body for request in sent] == [BODY] * 3
     assert not {b"upgrade", b"http2-settings"} & {name for name, _ in sent[0].headers}
+
+
+async def test_a_head_without_an_end_is_cut_off_where_an_upgrade_is_offered(gateway: Gateway) -> None:
+    """Another protocol reads that connection, with a bound of its own."""
+    answer = await answered(gateway, HEAD + b"upgrade: h2c\r\nx: ", *[b"a" * 1_000_000] * 40)
+    assert answer[:13] in {b"", b"HTTP/1.1 400 "}
+    assert gateway.upstream.requests == []
