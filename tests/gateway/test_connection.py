@@ -1,0 +1,190 @@
+"""A client's connection, byte by byte."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from gateway.connection import MAX_HEAD_BYTES
+from tests.fakes import eventually
+from tests.gateway.running import Gateway, GatewayFactory
+
+BODY = json.dumps({"model": "m", "prompt": "Who is Spock?"}).encode()
+HEAD = b"POST /api/generate HTTP/1.1\r\nhost: localhost\r\n"
+
+
+@asynccontextmanager
+async def connected(gateway: Gateway) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A bare connection."""
+    host, _, port = gateway.url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def answered(gateway: Gateway, *pieces: bytes) -> bytes:
+    """The beginning of what comes back, sent piece by piece; all there is if the connection is closed."""
+    async with connected(gateway) as (reader, writer):
+        try:
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+            return await asyncio.wait_for(reader.read(100), 20)
+        except ConnectionError:
+            return b""
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        pytest.param(b"GET /", id="line"),
+        pytest.param(HEAD + b"x: ", id="header"),
+        pytest.param(HEAD + b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n0\r\nx: ", id="trailer"),
+        pytest.param(HEAD + b"transfer-encoding: chunked\r\n\r\n1;", id="chunk extension"),
+    ],
+)
+async def test_a_head_without_an_end_is_cut_off(gateway: Gateway, begin: bytes) -> None:
+    """One client could fill the memory otherwise."""
+    answer = await answered(gateway, begin, *[b"a" * 1_000_000] * 40)
+    assert answer[:13] in {b"", b"HTTP/1.1 431 "}
+    assert gateway.upstream.requests == []
+
+
+async def test_many_small_headers_are_cut_off_as_well(gateway: Gateway) -> None:
+    """Each takes twenty times its bytes."""
+    answer = await answered(gateway, HEAD, *[b"a:b\r\n" * 100_000] * 40)
+    assert answer[:13] in {b"", b"HTTP/1.1 431 "}
+
+
+async def test_long_bodies_and_long_headers_pass(gateway: Gateway) -> None:
+    """In one piece or in many, one request after another in the same."""
+    long = HEAD + b"x: " + b"a" * (MAX_HEAD_BYTES - 1000) + b"\r\ncontent-length: %d\r\n\r\n"
+    body = BODY + b" " * 1_000_000
+    whole = long % len(body) + body
+    answer = await answered(gateway, whole + whole)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    answer = await answered(gateway, *(whole[begin : begin + 10_000] for begin in range(0, len(whole), 10_000)))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert {request.body for request in gateway.upstream.requests} == {body}
+
+
+@pytest.mark.parametrize("offer", ["h2c", "websocket"])
+async def test_a_request_that_offers_an_upgrade_is_one_like_any_other(gateway: Gateway, offer: str) -> None:
+    """As Java's HttpClient sends all of them, several on a connection."""
+    offered = {"connection": "Upgrade, HTTP2-Settings", "http2-settings": "AAEAAEAA", "Upgrade": offer}
+
+    answers = [await gateway.client.post("/api/generate", content=BODY, headers=offered) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200] * 3
+    sent = gateway.upstream.requests
+    assert [request.body for request in sent] == [BODY] * 3
+    assert not {b"upgrade", b"http2-settings"} & {name for name, _ in sent[0].headers}
+
+
+async def test_a_head_without_an_end_is_cut_off_where_an_upgrade_is_offered(gateway: Gateway) -> None:
+    """Another protocol reads that connection, with a bound of its own."""
+    answer = await answered(gateway, HEAD + b"upgrade: h2c\r\nx: ", *[b"a" * 1_000_000] * 40)
+    assert answer[:13] in {b"", b"HTTP/1.1 400 "}
+    assert gateway.upstream.requests == []
+
+
+WHOLE = HEAD + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
+OFFERED = WHOLE.replace(b"host:", b"upgrade: h2c\r\nhost:")
+TIMEOUT_SECONDS = 1.0
+
+
+async def last_words(gateway: Gateway, *pieces: bytes, pause_seconds: float = 0.0) -> bytes:
+    """All that comes until the server closes the connection, the pieces sent with pauses between."""
+    async with connected(gateway) as (reader, writer):
+        reading = asyncio.ensure_future(reader.read())
+        for piece in pieces:
+            if reading.done():
+                break
+            writer.write(piece)
+            await asyncio.sleep(pause_seconds)
+        return await asyncio.wait_for(reading, 20)
+
+
+async def test_a_connection_that_asks_nothing_is_closed_without_a_word(start: GatewayFactory) -> None:
+    """An answer would be taken for that to the first request, which may be on its way."""
+    async with start(client_timeout_seconds=TIMEOUT_SECONDS) as gateway:
+        assert await last_words(gateway) == b""
+
+
+@pytest.mark.parametrize("whole", [pytest.param(WHOLE, id="plain"), pytest.param(OFFERED, id="upgrade")])
+@pytest.mark.parametrize("share", [0.4, 0.95], ids=["head", "body"])
+async def test_a_request_that_does_not_go_on_is_answered_with_408(
+    start: GatewayFactory, whole: bytes, share: float
+) -> None:
+    """It would keep its connection for ever."""
+    async with start(client_timeout_seconds=TIMEOUT_SECONDS) as gateway:
+        answer = await last_words(gateway, whole[: int(share * len(whole))])
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert gateway.upstream.requests == []
+
+
+async def test_a_head_that_comes_byte_by_byte_is_answered_with_408(start: GatewayFactory) -> None:
+    """Each byte would be reason to wait on otherwise."""
+    async with start(client_timeout_seconds=TIMEOUT_SECONDS) as gateway:
+        answer = await last_words(gateway, *[b"POST", *[b" "] * 200], pause_seconds=TIMEOUT_SECONDS / 10)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+async def test_the_next_request_on_a_connection_has_to_go_on_as_well(start: GatewayFactory) -> None:
+    """After a whole one."""
+    async with start(client_timeout_seconds=TIMEOUT_SECONDS) as gateway:
+        answer = await last_words(gateway, WHOLE, HEAD, pause_seconds=TIMEOUT_SECONDS / 2)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"HTTP/1.1 408 " in answer
+        assert len(gateway.upstream.requests) == 1
+
+
+@pytest.mark.parametrize("whole", [pytest.param(WHOLE, id="plain"), pytest.param(OFFERED, id="upgrade")])
+async def test_a_slow_body_is_read_to_its_end(start: GatewayFactory, whole: bytes) -> None:
+    """Longer than the timeout, with pauses below it."""
+    head, body = whole[: -len(BODY)].replace(b"host:", b"connection: close\r\nhost:"), whole[-len(BODY) :]
+    pieces = [body[begin : begin + 5] for begin in range(0, len(body), 5)]
+    async with start(client_timeout_seconds=TIMEOUT_SECONDS) as gateway:
+        answer = await last_words(gateway, head, *pieces, pause_seconds=TIMEOUT_SECONDS / 5)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert gateway.upstream.requests[0].body == BODY
+
+
+async def test_an_answer_may_take_its_time(start: GatewayFactory) -> None:
+    """A first token can take minutes, and the client waits, too."""
+    async with start(client_timeout_seconds=TIMEOUT_SECONDS) as gateway:
+        gateway.upstream.head_gate.clear()
+        asking = asyncio.ensure_future(gateway.client.post("/api/generate", content=BODY))
+        await asyncio.sleep(3 * TIMEOUT_SECONDS)
+        gateway.upstream.head_gate.set()
+        assert (await asking).status_code == 200
+
+
+async def test_a_client_that_does_not_take_its_answer_is_left(start: GatewayFactory) -> None:
+    """It would keep a connection to the upstream as well, and the model on it."""
+    async with start(client_timeout_seconds=TIMEOUT_SECONDS) as gateway:
+        gateway.upstream.pieces = [b'{"response":"%s"}\n' % (b"a" * 100_000)] * 1000
+        async with connected(gateway) as (_, writer):
+            writer.write(WHOLE)
+            await eventually(gateway.upstream.closed.is_set)
+
+
+async def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(start: GatewayFactory) -> None:
+    """Longer than the timeout, with pauses below it."""
+    async with start(client_timeout_seconds=TIMEOUT_SECONDS) as gateway:
+        gateway.upstream.pieces = [b'{"response":"%s"}\n' % (b"a" * 1_000_000)] * 40 + [b'{"done":true}\n']
+        async with connected(gateway) as (reader, writer):
+            writer.write(WHOLE.replace(b"host:", b"connection: close\r\nhost:"))
+            answer = bytearray()
+            while taken := await asyncio.wait_for(reader.read(2_000_000), 20):
+                answer += taken
+                await asyncio.sleep(TIMEOUT_SECONDS / 10)
+        assert answer.count(b'{"response"') == 40
