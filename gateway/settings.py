@@ -72,6 +72,7 @@ class Settings:
         fail_open: reasons (of :data:`FAILURE_REASONS`) for which a request without a verdict is forwarded.
         max_body_bytes: bound on a request body; management routes have none.
         guard_timeout_seconds: for the whole judging of one request.
+        client_timeout_seconds: for a client to go on with a request that it began, or with taking its answer.
         connect_timeout_seconds: for a connection to the upstream; nothing else there has a time limit.
         queue_prompts: how many prompts may wait for the guard.
         queue_bytes: and how many bytes of them.
@@ -103,6 +104,7 @@ class Settings:
     fail_open: frozenset[str] = frozenset()
     max_body_bytes: int = 64 * 1024 * 1024
     guard_timeout_seconds: float = 30.0
+    client_timeout_seconds: float = 60.0
     connect_timeout_seconds: float = 10.0
     queue_prompts: int = 1024
     queue_bytes: int = 8 * 1024 * 1024
@@ -308,6 +310,7 @@ _READERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
     "fail_open": lambda key, value: frozenset(_words(key, value)),
     "max_body_bytes": _COUNT,
     "guard_timeout_seconds": _SECONDS,
+    "client_timeout_seconds": _SECONDS,
     "connect_timeout_seconds": _SECONDS,
     "queue_prompts": _COUNT,
     "queue_bytes": _COUNT,

@@ -111,7 +111,8 @@ async def _serve(settings: Settings, engine: Engine, *, embedded: bool) -> bool:
             url = await stack.enter_async_context(serve_embedded())
             settings = dataclasses.replace(settings, upstream=url)
         application = create_app(settings, StartedEngine(engine, manifest))
-        server = server_for(application, settings.host, settings.port)
+        timeout = settings.client_timeout_seconds
+        server = server_for(application, settings.host, settings.port, client_timeout_seconds=timeout)
         announce = asyncio.create_task(_announce(server, settings, manifest, embedded=embedded))
         try:
             await server.serve()

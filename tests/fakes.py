@@ -182,10 +182,10 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[str]:
+async def serving(app: ASGIApp, *, client_timeout_seconds: float = 60.0) -> AsyncIterator[str]:
     """``app`` on a real socket of its own; gives its base address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = server_for(app, "127.0.0.1", 0)
+    server = server_for(app, "127.0.0.1", 0, client_timeout_seconds=client_timeout_seconds)
     task = asyncio.ensure_future(server.serve([listener]))
     try:
         while not server.started:

@@ -51,6 +51,7 @@ async def running_gateway(environ: dict[str, str] | None = None, **settings: Any
     async with serving(upstream) as address:
         given = {"STARTREK_GUARD_UPSTREAM": address, "STARTREK_GUARD_HOST": "127.0.0.1"} | (environ or {})
         given |= {f"STARTREK_GUARD_{key.upper()}": str(value) for key, value in settings.items()}
-        app = create_app(Settings.from_mapping(given), engine)
-        async with serving(app) as url, httpx.AsyncClient(base_url=url, trust_env=False, timeout=10) as client:
+        read = Settings.from_mapping(given)
+        served = serving(create_app(read, engine), client_timeout_seconds=read.client_timeout_seconds)
+        async with served as url, httpx.AsyncClient(base_url=url, trust_env=False, timeout=10) as client:
             yield Gateway(url, client, upstream, engine)

@@ -172,9 +172,13 @@ async def test_a_client_that_does_not_take_its_answer_is_left(start: GatewayFact
     """It would keep a connection to the upstream as well, and the model on it."""
     async with start(client_timeout_seconds=TIMEOUT_SECONDS) as gateway:
         gateway.upstream.pieces = [b'{"response":"%s"}\n' % (b"a" * 100_000)] * 1000
+
+        async def is_left() -> bool:
+            return "startrek_guard_vanished_clients_total 1.0" in (await gateway.client.get("/-/metrics")).text
+
         async with connected(gateway) as (_, writer):
             writer.write(WHOLE)
-            await eventually(gateway.upstream.closed.is_set)
+            await eventually(is_left)
 
 
 async def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(start: GatewayFactory) -> None:

@@ -1,0 +1,187 @@
+"""A client's connection: uvicorn's two protocols, with bounds on what comes before a body and on a client's pauses."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any, Final
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD_BYTES: Final = 65_536
+"""Of a request's line and headers, or of what trails its body; a little more where it comes at once."""
+
+_BARE_ANSWER: Final = b"HTTP/1.1 %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_TOO_LARGE: Final = _BARE_ANSWER % b"431 Request Header Fields Too Large"
+_TIMED_OUT: Final = _BARE_ANSWER % b"408 Request Timeout"
+
+_OFFERS_UPGRADE: Final = re.compile(rb"\nupgrade[ \t]*:", re.IGNORECASE)
+
+
+class Watch:
+    """Closes a connection on which the client keeps the server waiting.
+
+    uvicorn itself waits without end for the rest of a request and for a client to take its answer; a thousand such
+    connections would leave no room for others. A head has the whole time to come, a body and an answer have it anew
+    with each piece (nginx's ``client_header_timeout``, ``client_body_timeout`` and ``send_timeout``). The time that an
+    answer takes to be made is the server's own and has no limit.
+
+    Args:
+        protocol: whose connection it is, just made.
+        timeout_seconds: how long the client may do nothing.
+    """
+
+    def __init__(self, protocol: HttpToolsProtocol | H11Protocol, timeout_seconds: float) -> None:
+        self._protocol = protocol
+        self._loop = asyncio.get_running_loop()
+        self._timeout_seconds = timeout_seconds
+        self._last_progress = self._loop.time()
+        self._has_begun_head = False
+        self._timer = self._loop.call_later(timeout_seconds, self._check)
+
+    def progress(self) -> None:
+        """The client did its part, or it is its turn only now."""
+        self._last_progress = self._loop.time()
+
+    def received(self, before: object) -> None:
+        """Something came; pieces of a head are no progress.
+
+        Args:
+            before: the protocol's request before that.
+        """
+        self._has_begun_head = self._protocol.cycle is before and not self._in_request()
+        if not self._has_begun_head:
+            self.progress()
+
+    def stop(self) -> None:
+        """The connection is closed, or another protocol's."""
+        self._timer.cancel()
+
+    def _in_request(self) -> bool:
+        # Typed as always there; there is none before the first request.
+        cycle: Any = self._protocol.cycle
+        return cycle is not None and not cycle.response_complete
+
+    def _is_taking(self) -> bool:
+        # A connection that is closed in order goes on until the client has taken what was written.
+        return self._protocol.flow.write_paused or self._protocol.transport.is_closing()
+
+    def _is_clients_turn(self) -> bool:
+        if self._is_taking() or not self._in_request():
+            return True
+        return self._protocol.cycle.more_body and not self._protocol.flow.read_paused
+
+    def _check(self) -> None:
+        if not self._is_clients_turn():
+            self.progress()
+        left_seconds = self._last_progress + self._timeout_seconds - self._loop.time()
+        if left_seconds > 0:
+            self._timer = self._loop.call_later(left_seconds, self._check)
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        transport = self._protocol.transport
+        if self._is_taking():
+            transport.abort()
+            return
+        # Neither into the middle of an answer, nor where the client would take it for the answer to its next request.
+        if self._has_begun_head or (self._in_request() and not self._protocol.cycle.response_started):
+            transport.write(_TIMED_OUT)
+        transport.close()
+
+
+class _WatchedProtocol(asyncio.Protocol):
+    """What both protocols tell their watch; the one that speaks HTTP comes after it in the order of classes."""
+
+    # What would mark the overrides, `typing.override`, came with Python 3.12.
+
+    cycle: Any
+    _watch: Watch
+
+    def __init__(self, *args: Any, client_timeout_seconds: float, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's
+        super().__init__(*args, **kwargs)
+        self._client_timeout_seconds = client_timeout_seconds
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # type: ignore[explicit-override]
+        """Begin to watch it."""
+        super().connection_made(transport)
+        self._watch = Watch(self, self._client_timeout_seconds)  # type: ignore[arg-type]
+
+    def connection_lost(self, exc: Exception | None) -> None:  # type: ignore[explicit-override]
+        """Stop watching it."""
+        self._watch.stop()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:  # type: ignore[explicit-override]
+        """Read on."""
+        before = self.cycle
+        super().data_received(data)
+        self._watch.received(before)
+
+    def on_response_complete(self) -> None:
+        """From here on the next request may come."""
+        self._watch.progress()
+        super().on_response_complete()  # type: ignore[misc]
+
+    def pause_writing(self) -> None:  # type: ignore[explicit-override]
+        """The client takes less than it is sent."""
+        self._watch.progress()
+        super().pause_writing()
+
+
+class PatientProtocol(_WatchedProtocol, H11Protocol):
+    """uvicorn's protocol in Python, which reads a request that offers to go on in another protocol like any other."""
+
+    def _unsupported_upgrade_warning(self) -> None:  # type: ignore[explicit-override]
+        """Say nothing: the client offers, and goes on as before if nobody takes it up."""
+
+
+class BoundedProtocol(_WatchedProtocol, HttpToolsProtocol):
+    """uvicorn's own, which keeps whatever comes before a body, without the bound that its other protocol (h11) has."""
+
+    _unused_bytes = 0
+    _begun = False
+
+    def data_received(self, data: bytes) -> None:  # type: ignore[explicit-override]
+        """Read on, and close the connection if that leads to nothing."""
+        if not self._begun and _OFFERS_UPGRADE.search(data.partition(b"\r\n\r\n")[0]):
+            self._hand_over(data)
+            return
+        self._begun = True
+        self._unused_bytes += len(data)
+        super().data_received(data)
+        if self._unused_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            # Not into the middle of an answer; before the first request there is no cycle.
+            if getattr(self.cycle, "response_complete", True):
+                self.transport.write(_TOO_LARGE)
+            self.transport.close()
+
+    def _hand_over(self, data: bytes) -> None:
+        """Let another protocol read this connection: httptools reads no body of a request that offers an upgrade.
+
+        Java's own client offers HTTP/2 so with every request (``Upgrade: h2c``); Ollama answers it in HTTP/1.1.
+        """
+        self._watch.stop()
+        self.connections.discard(self)
+        timeout = self._client_timeout_seconds
+        protocol = PatientProtocol(self.config, self.server_state, self.app_state, client_timeout_seconds=timeout)
+        protocol.connection_made(self.transport)
+        self.transport.set_protocol(protocol)
+        protocol.data_received(data)
+
+    def on_headers_complete(self) -> None:  # type: ignore[explicit-override]
+        """A request begins."""
+        self._unused_bytes = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:  # type: ignore[explicit-override]
+        """More of it."""
+        self._unused_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:  # type: ignore[explicit-override]
+        """Its end; others may have come with it."""
+        self._unused_bytes = 0
+        super().on_message_complete()
