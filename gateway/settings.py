@@ -128,6 +128,8 @@ class Settings:
                 raise _error(setting_name(channel), str(policy), _either(sorted(choices)))
         if self.channels.get(Channel.SYSTEM) is Policy.REPLACE and not self.system_text:
             raise _error(PREFIX + "SYSTEM_TEXT", "", "the text that replaces the client's system prompt")
+        for language, text in {"": self.refusal_text, **self.refusal_texts}.items():
+            _check_placeholders("REFUSAL_TEXT" + f"_{language.upper()}" * bool(language), text)
         if unknown := self.fail_open - FAILURE_REASONS:
             raise _error(PREFIX + "FAIL_OPEN", ",".join(sorted(unknown)), _either(sorted(FAILURE_REASONS)))
 
@@ -155,6 +157,13 @@ class Settings:
         if "upstream" not in values and environ.get("OLLAMA_HOST", "").strip():
             values["upstream"] = upstream_from_ollama_host(environ["OLLAMA_HOST"])
         return cls(**values)
+
+
+def _check_placeholders(name: str, text: str) -> None:
+    """A misspelt ``{topic}`` would be shown to every client that is refused."""
+    unknown = [found for found in _PLACEHOLDER.findall(text) if found != "{topic}"]
+    if unknown:
+        raise _error(PREFIX + name, text, f"{{topic}} as the only word in braces, not {unknown[0]}")
 
 
 def check_upstream(value: str) -> None:
@@ -331,6 +340,8 @@ OTHER_NAMES: Final = frozenset({"CACHE", "GUARD", "GUARD_MANIFEST", "THREADS"})
 """Names with our prefix that the command line reads itself: which guard, its threads, where built ones are kept."""
 
 _LANGUAGE: Final = re.compile("[A-Z]{2,3}")
+
+_PLACEHOLDER: Final = re.compile(r"\{\s*\w+\s*\}")
 
 
 def _check_names(given: Mapping[str, str]) -> None:
