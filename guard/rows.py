@@ -30,6 +30,8 @@ def read_turns(row: Mapping[str, Any]) -> tuple[Turn, ...]:
         if text and text.strip():
             raise RowError("has both 'input' and 'messages', wanted one of them")
         return _conversation(messages)
+    if text is None and messages == []:
+        raise RowError("has an empty list of 'messages', wanted the user's as the last")
     if text is None:
         raise RowError("has neither an 'input' text nor a list of 'messages'")
     return (Turn(Role.USER, text),)

@@ -39,6 +39,7 @@ def evaluate_guard(adapter: str, data: Path | None, run_folder: Path | None, out
     """
     from train.guard_file import labels_of
     from train.report import check_folder, make_report, write_report
+    from train.rows import read_rows
 
     folder = open_adapter(adapter).path
     # Beside the adapter lies the report of the rows that were held out for it.
@@ -50,9 +51,11 @@ def evaluate_guard(adapter: str, data: Path | None, run_folder: Path | None, out
             f"the guard's threshold was fitted on the rows in {data}: it suits them better than others", markup=False
         )
     run = own_run(folder, run_folder, required=data is None)
-    training = _rows_of(run, "train", labels_of(folder))
+    labels = labels_of(folder)
+    own = [] if data is None else read_rows(data, labels)
+    training = _rows_of(run, "train", labels)
     with gguf_scorer(adapter) as scored:
-        subjects = _own(data, scored) if data is not None else _held_out(folder, run, scored)
+        subjects = [_own(data, own, scored)] if data is not None else _held_out(folder, run, scored)
         baselines = _baselines(training, scored)
         evaluations = [_evaluate(rows, subject, scored, baselines, training) for subject, rows in subjects]
     if data is None:
@@ -146,12 +149,10 @@ def _calibrated_on(adapter: Path, data: Path) -> bool:
     return data.is_file() and sha256_of([data]) == fit.get("rows_sha256")
 
 
-def _own(data: Path, scored: GgufScorer) -> list[tuple[Subject, list[Row]]]:
+def _own(data: Path, rows: list[Row], scored: GgufScorer) -> tuple[Subject, list[Row]]:
     from train.evaluate import Subject
-    from train.rows import read_rows
 
-    subject = Subject(name="own", title=data.name, scored_by=_scored_by(scored.path))
-    return [(subject, read_rows(data, scored.manifest.labels))]
+    return Subject(name="own", title=data.name, scored_by=_scored_by(scored.path)), rows
 
 
 def _held_out(adapter: Path, run: RunDir, scored: GgufScorer) -> list[tuple[Subject, list[Row]]]:

@@ -38,6 +38,7 @@ def test_system_messages_are_passed_over() -> None:
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
+        ({"messages": []}, "has an empty list of 'messages', wanted the user's as the last"),
         ({}, "has neither an 'input' text nor a list of 'messages'"),
         ({"input": None}, "has neither"),
         ({"input": "secret", "messages": HI}, "has both 'input' and 'messages', wanted one of them"),

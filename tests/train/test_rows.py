@@ -61,7 +61,7 @@ def test_the_predecessors_format_keeps_the_judged_text(tmp_path: Path) -> None:
         ('{"input": "a"}', "has the label None"),
         ('{"input": " \\n", "label": "related"}', "has an empty text"),
         ('{"input": 3, "label": "related"}', "'input' is int, wanted a text"),
-        ('{"messages": [], "label": "related"}', "has neither an 'input' text nor a list of 'messages'"),
+        ('{"messages": [], "label": "related"}', "has an empty list of 'messages'"),
         ('{"input": "\\ud800", "label": "related"}', "has text that is no Unicode"),
     ],
 )
