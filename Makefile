@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # llama.cpp's code for AMX, compiled by GCC 12 with optimisation, ends the process with an illegal instruction on processors
 # that have it (https://github.com/ggml-org/llama.cpp/pull/26954), so it is left out; AVX-512 stays.
+# docs/usage.md (Xeons with AMX) has the flags with which it works.
 export CMAKE_ARGS ?= -DCMAKE_CXX_FLAGS=-U__AMX_INT8__
 
 .PHONY: run test lint check bench clean
