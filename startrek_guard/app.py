@@ -19,7 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Keep a self-hosted chatbot on topic: a small guard before Ollama or llama-server, on the CPU.",
+    help="Keep a self-hosted chatbot on topic: a small guard in front of Ollama or llama-server, on the CPU.",
 )
 app.command()(serve)
 app.command()(classify)
@@ -55,7 +55,7 @@ def main() -> None:
 
 @app.callback(invoke_without_command=True)
 def _version(
-    show: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+    show: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     if show:
         out.print(version("startrek-guard"))

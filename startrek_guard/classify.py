@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 def classify(
     texts: Annotated[list[str] | None, typer.Argument(help="Texts to judge.")] = None,
     input_file: Annotated[
-        str | None, typer.Option("--input", help="JSON Lines with 'input' or 'messages'; '-' reads standard input.")
+        str | None,
+        typer.Option("--input", help="A JSON Lines file with 'input' or 'messages'; '-' reads standard input."),
     ] = None,
     guard: GuardOption = DEFAULT_GUARD,
     guard_manifest: ManifestOption = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Judge texts, one JSON object a line: the row with label, score, decision and reason."""
+    """Judge texts and print one JSON object per line: the row with its label, score, decision and reason."""
     if bool(texts) == bool(input_file):
         raise typer.BadParameter("give either texts or --input FILE.jsonl")
     engine = open_engine(guard, guard_manifest, threads)

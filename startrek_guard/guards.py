@@ -27,7 +27,7 @@ GuardOption = Annotated[
     str,
     typer.Option(
         help="A guard GGUF, an adapter folder, the name of a shipped adapter, ollama://HOST:PORT/MODEL, or "
-        "llama-server://HOST:PORT (which wants --guard-manifest).",
+        "llama-server://HOST:PORT (which needs --guard-manifest).",
         show_default=True,
         envvar="STARTREK_GUARD_GUARD",
     ),
@@ -35,14 +35,16 @@ GuardOption = Annotated[
 ManifestOption = Annotated[
     Path | None,
     typer.Option(
-        help="For llama-server://: the guard's GGUF or guard.json, which it does not tell itself.",
+        help="For llama-server://: the guard's GGUF or guard.json, since the server does not describe its guard.",
         envvar="STARTREK_GUARD_GUARD_MANIFEST",
     ),
 ]
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
-        help="Threads of the in-process guard (default: physical cores).", min=1, envvar="STARTREK_GUARD_THREADS"
+        help="Threads for a guard that runs in this process (default: physical cores).",
+        min=1,
+        envvar="STARTREK_GUARD_THREADS",
     ),
 ]
 

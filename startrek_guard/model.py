@@ -17,11 +17,11 @@ app = typer.Typer(no_args_is_help=True, help="Build the guard's GGUF, or show wh
 
 @app.command("build")
 def model_build(
-    guard: Annotated[str, typer.Argument(help="A shipped adapter's name or an adapter folder.")] = DEFAULT_GUARD,
+    guard: Annotated[str, typer.Argument(help="The name of a shipped adapter, or an adapter folder.")] = DEFAULT_GUARD,
     quantisation: Annotated[str, typer.Option(help="F16, Q8_0, Q6_K, Q5_K_M, Q4_K_M or Q4_0.")] = "Q4_0",
-    output: Annotated[Path | None, typer.Option(help="Copy the GGUF here as well.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Also copy the GGUF to this path.")] = None,
     base: Annotated[
-        Path | None, typer.Option(help="The base's GGUF or folder, if not the one the adapter names.")
+        Path | None, typer.Option(help="The base's GGUF or folder, in place of the one that the adapter names.")
     ] = None,
 ) -> None:
     """Build a guard's GGUF, or find it in the cache, and print its path."""

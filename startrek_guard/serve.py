@@ -28,23 +28,36 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on [11435]; 0 takes a free one.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on (default: 127.0.0.1).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (default: 11435); 0 takes a free one.")] = None,
     upstream: Annotated[
         str | None,
-        typer.Option(help="URL of Ollama or llama-server, or 'embedded' [OLLAMA_HOST, else 127.0.0.1:11434]."),
+        typer.Option(
+            help="URL of Ollama or llama-server, or 'embedded' for the chat model that ships "
+            "(default: OLLAMA_HOST, else 127.0.0.1:11434)."
+        ),
     ] = None,
     guard: GuardOption = DEFAULT_GUARD,
     guard_manifest: ManifestOption = None,
-    api: Annotated[str | None, typer.Option(help="ollama, llama-server or auto.")] = None,
-    profile: Annotated[str | None, typer.Option(help="public (strangers) or trusted (your own applications).")] = None,
-    allow_management: Annotated[
-        bool | None, typer.Option("--allow-management", help="Forward pull, create, delete and the like.")
+    api: Annotated[
+        str | None, typer.Option(help="Whose routes to serve: ollama, llama-server or auto (both, the default).")
     ] = None,
-    shadow: Annotated[bool | None, typer.Option("--shadow", help="Judge and mark, but refuse nothing.")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="Who the clients are: public (strangers, the default) or trusted (your own applications)."),
+    ] = None,
+    allow_management: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-management", help="Forward the routes that change the server: pull, create, delete and the like."
+        ),
+    ] = None,
+    shadow: Annotated[
+        bool | None, typer.Option("--shadow", help="Judge and mark requests, but refuse nothing.")
+    ] = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Stand before an Ollama-compatible API and refuse what is off topic."""
+    """Run the gateway: a proxy in front of Ollama or llama-server that refuses off-topic prompts."""
     from gateway.routes import Api
     from gateway.settings import check_not_itself
 
