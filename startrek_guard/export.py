@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Turn a trained guard into a GGUF and a Modelfile, and verify them.")
 
-GuardArgument = Annotated[str, typer.Argument(help="A shipped adapter's name or an adapter folder.")]
+GuardArgument = Annotated[str, typer.Argument(help="The name of a shipped adapter, or an adapter folder.")]
 
 
 @app.command()
@@ -24,11 +24,13 @@ def gguf(
     guard: GuardArgument = DEFAULT_GUARD,
     output: Annotated[
         Path | None,
-        typer.Option(help="Where the GGUF goes (default: ollama/startrek-guard.gguf; of another guard, NAME.gguf)."),
+        typer.Option(help="The file to write (default: ollama/startrek-guard.gguf; for another guard, NAME.gguf)."),
     ] = None,
     quantisation: Annotated[str, typer.Option(help="F16, Q8_0, Q6_K, Q5_K_M, Q4_K_M or Q4_0.")] = "Q4_0",
-    base: Annotated[Path | None, typer.Option(help="The base's GGUF or folder, if not what the adapter names.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say sizes, memory and time.")] = False,
+    base: Annotated[
+        Path | None, typer.Option(help="The base's GGUF or folder, in place of the one that the adapter names.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print sizes, memory and time.")] = False,
 ) -> None:
     """Write the guard's GGUF, ready for `ollama create`."""
     adapter = open_adapter(guard)
@@ -47,21 +49,30 @@ def gguf(
 @app.command("import")
 def import_(
     source: Annotated[
-        str, typer.Argument(help="A PEFT SEQ_CLS adapter or a ...ForSequenceClassification: folder or hub id.")
+        str,
+        typer.Argument(help="A PEFT SEQ_CLS adapter or a ...ForSequenceClassification model: its folder or hub id."),
     ],
-    topic: Annotated[str, typer.Option(help="What it is about, in words, such as 'Star Trek'.")],
-    data: Annotated[Path, typer.Option(help="Labelled rows to measure hidden states on: JSON Lines.")],
-    output: Annotated[Path, typer.Option(help="The guard's folder, which is made.")],
-    base: Annotated[str | None, typer.Option(help="An adapter's base, folder or hub id, if not what it names.")] = None,
+    topic: Annotated[str, typer.Option(help="The topic in words, as refusals name it, such as 'Star Trek'.")],
+    data: Annotated[Path, typer.Option(help="Labelled rows on which hidden states are measured: JSON Lines.")],
+    output: Annotated[Path, typer.Option(help="The folder to create for the guard.")],
+    base: Annotated[
+        str | None, typer.Option(help="An adapter's base (folder or hub id), in place of the one that it names.")
+    ] = None,
     labels: Annotated[
         str | None,
-        typer.Option(help="Names of class 0 (off topic) and 1 (on topic), by comma (default: its id2label)."),
+        typer.Option(
+            help="Names of class 0 (off topic) and class 1 (on topic), separated by a comma (default: as in id2label)."
+        ),
     ] = None,
-    rows: Annotated[int, typer.Option(min=1, help="How many of the rows to compute, evenly over the file.")] = 512,
-    half: Annotated[bool, typer.Option("--bfloat16", help="Compute them in bfloat16: half the memory.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files; say sizes, memory and time.")] = False,
+    rows: Annotated[
+        int, typer.Option(min=1, help="How many of the rows to compute, spread evenly over the file.")
+    ] = 512,
+    half: Annotated[bool, typer.Option("--bfloat16", help="Compute in bfloat16, which halves the memory.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the files and print sizes, memory and time; compute nothing.")
+    ] = False,
 ) -> None:
-    """Make a guard's folder of a classifier that was trained elsewhere; every command then takes it by its path."""
+    """Make a guard's folder from a classifier that was trained elsewhere; every command then accepts its path."""
     from startrek_guard.importing import Wanted, import_classifier, read_classifier
 
     wanted = Wanted(source, output, topic, data, base=base, labels=labels, rows=rows, half=half)
@@ -92,7 +103,7 @@ def import_(
 def plan(
     config: Annotated[Path, typer.Argument(help="A Hugging Face config.json, or its folder; no weights are needed.")],
 ) -> None:
-    """Say what an export of a model of this shape would take: sizes, memory, time."""
+    """Print the sizes, memory and time that exporting a model of this shape would take."""
     from export.hf_config import read_config
     from export.plan import plan_config
 
@@ -103,10 +114,12 @@ def plan(
 def modelfile(
     guard: GuardArgument = DEFAULT_GUARD,
     output: Annotated[
-        Path | None, typer.Option(help="Where it goes (default: ollama/Modelfile; of another guard, Modelfile).")
+        Path | None, typer.Option(help="The file to write (default: ollama/Modelfile; for another guard, Modelfile).")
     ] = None,
-    gguf_path: Annotated[str | None, typer.Option("--gguf", help="What FROM says (default: ./NAME.gguf).")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the file is not current.")] = False,
+    gguf_path: Annotated[
+        str | None, typer.Option("--gguf", help="The path in its FROM line (default: ./NAME.gguf).")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the file is out of date.")] = False,
 ) -> None:
     """Render the Ollama Modelfile from the same source as the GGUF."""
     from export.atomic import replacing
@@ -130,21 +143,24 @@ def verify(
     guard: GuardArgument = DEFAULT_GUARD,
     run_folder: Annotated[
         Path | None,
-        typer.Option("--run", help="The run, for its held-out rows (default: the guard's own, or runs/NAME)."),
+        typer.Option(
+            "--run", help="Folder of the run whose held-out rows are used (default: the guard's own, or runs/NAME)."
+        ),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Labelled rows in place of a run's: JSON Lines.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Labelled rows to use in place of a run's: JSON Lines.")] = None,
     quantisation: Annotated[
         list[str] | None,
         typer.Option(
-            help="Which to verify; repeatable (default: all; of a guard trained with rounding, F16 and what it is "
-            "rounded to)."
+            help="A quantisation to verify; repeatable (default: all; for a guard trained with rounding, F16 and the "
+            "one it is rounded to)."
         ),
     ] = None,
     engine: Annotated[
-        list[str] | None, typer.Option(help="Who is asked: llama.cpp, llama-server; repeatable (default: llama.cpp).")
+        list[str] | None,
+        typer.Option(help="An engine to verify: llama.cpp or llama-server; repeatable (default: llama.cpp)."),
     ] = None,
 ) -> None:
-    """Compare the exported guard with the classifier it was exported from; fails past the tolerance."""
+    """Compare the exported guard with the classifier it was exported from; fail if they differ beyond the tolerance."""
     from startrek_guard.verification import (
         ENGINES,
         default_quantisations,
