@@ -18,18 +18,20 @@ if TYPE_CHECKING:
     from train.model import Base
     from train.recipe import Recipe
 
-app = typer.Typer(no_args_is_help=True, help="Generate data, fine-tune, calibrate, evaluate.")
+app = typer.Typer(no_args_is_help=True, help="Generate data, fine-tune a guard, calibrate and evaluate it.")
 
-RecipeOption = Annotated[str, typer.Option("--recipe", help="A shipped recipe's name, or a TOML file.")]
+RecipeOption = Annotated[str, typer.Option("--recipe", help="The name of a shipped recipe, or a TOML file.")]
 
 
 @app.command()
 def generate(
-    output: Annotated[Path, typer.Argument(help="Folder for train.jsonl, validation.jsonl, test.jsonl.")],
+    output: Annotated[Path, typer.Argument(help="Folder for train.jsonl, validation.jsonl and test.jsonl.")],
     recipe: RecipeOption = DEFAULT_GUARD,
-    format_: Annotated[str, typer.Option("--format", help="'messages' (ours) or 'predecessor'.")] = "messages",
+    format_: Annotated[
+        str, typer.Option("--format", help="'messages' (this project's), or 'predecessor' (single prompts only).")
+    ] = "messages",
 ) -> None:
-    """Compose the labelled rows of a recipe; the same seed gives the same rows."""
+    """Write the labelled rows of a recipe; the same seed gives the same rows."""
     from train.generate import Side
     from train.rows import to_json, to_predecessor_json
     from train.run import check_targets, split_data
@@ -53,11 +55,11 @@ def generate(
 def vocabulary(
     recipe: RecipeOption = DEFAULT_GUARD,
     frequent: Annotated[
-        int, typer.Option(help="Keep so many of the most frequent tokens, whatever the rows say.")
+        int, typer.Option(help="How many of the most frequent tokens to keep, whether or not the rows have them.")
     ] = 12_000,
-    least: Annotated[int, typer.Option(help="Keep other tokens that the rows have so often.")] = 2,
+    least: Annotated[int, typer.Option(help="How often the rows must have any other token for it to be kept.")] = 2,
 ) -> None:
-    """Choose the tokens that a recipe keeps: those of its rows, the most frequent, and all bytes."""
+    """Choose the tokens that a recipe keeps (those of its rows, the most frequent, all bytes); write its keep-list."""
     from export.architectures import by_gguf_name
     from export.atomic import replacing
     from export.build import open_base_weights
@@ -92,10 +94,14 @@ def vocabulary(
 def run(
     recipe: RecipeOption = DEFAULT_GUARD,
     output: Annotated[Path | None, typer.Option(help="The run's folder (default: runs/RECIPE).")] = None,
-    base: Annotated[Path | None, typer.Option(help="The base's GGUF or folder, if not what the recipe names.")] = None,
-    merged: Annotated[Path | None, typer.Option(help="Save the merged model as a Hugging Face folder, too.")] = None,
+    base: Annotated[
+        Path | None, typer.Option(help="The base's GGUF or folder, in place of the one that the recipe names.")
+    ] = None,
+    merged: Annotated[
+        Path | None, typer.Option(help="Also save the merged model to this folder, in Hugging Face's format.")
+    ] = None,
 ) -> None:
-    """Fine-tune; an interrupted run goes on where it stopped."""
+    """Fine-tune a guard; an interrupted run resumes from its last checkpoint."""
     # On shared cores the threads of a matrix product must not spin while they wait for each other: many times slower.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     from train.run import run_recipe
@@ -132,21 +138,34 @@ def _column_order(recipe: Recipe) -> ColumnOrder | None:
 
 @app.command()
 def calibrate(
-    adapter: Annotated[str, typer.Argument(help="A shipped adapter's name or an adapter folder.")],
-    data: Annotated[Path, typer.Option(help="Validation rows, never trained on: JSON Lines.")],
+    adapter: Annotated[str, typer.Argument(help="The name of a shipped adapter, or an adapter folder.")],
+    data: Annotated[Path, typer.Option(help="Validation rows that the guard was not trained on: JSON Lines.")],
     max_false_block: Annotated[
         float | None,
-        typer.Option(help="At most this share of on-topic prompts is refused (default: 0.01).", show_default=False),
+        typer.Option(
+            help="Promise that at most this share of on-topic prompts is refused (default: 0.01).", show_default=False
+        ),
     ] = None,
-    balanced: Annotated[bool, typer.Option("--balanced", help="Promise nothing; equal error rates.")] = False,
+    balanced: Annotated[
+        bool,
+        typer.Option(
+            "--balanced", help="Promise nothing; set the threshold where both labels are wrong equally often."
+        ),
+    ] = False,
     uncertain_share: Annotated[
-        float, typer.Option(help="Share of rows that are uncertain: next to the threshold, on its decision's side.")
+        float,
+        typer.Option(
+            help="Share of rows to call uncertain: those closest to the threshold, on the side of --uncertain-decision."
+        ),
     ] = 0.0,
     uncertain_decision: Annotated[
-        str, typer.Option(help="Refuse those below the threshold (block), or allow or flag those above.")
+        str,
+        typer.Option(
+            help="What uncertain rows get: block (those below the threshold), or allow or flag (those above it)."
+        ),
     ] = "block",
 ) -> None:
-    """Fit temperature and threshold to a promise, and store them with the guard."""
+    """Fit a guard's temperature and threshold on validation rows, and store them with it."""
     from guard.calibration import Decision
     from startrek_guard.calibration import calibrate_guard
     from train.calibrate import DEFAULT_MAX_FALSE_BLOCK, Aim, describe
@@ -168,19 +187,24 @@ def calibrate(
 
 @app.command()
 def evaluate(
-    adapter: Annotated[str, typer.Argument(help="A shipped adapter's name or an adapter folder.")] = DEFAULT_GUARD,
+    adapter: Annotated[
+        str, typer.Argument(help="The name of a shipped adapter, or an adapter folder.")
+    ] = DEFAULT_GUARD,
     data: Annotated[
         Path | None,
-        typer.Option(help="One's own labelled rows (default: the topic's hard set and the run's test side)."),
+        typer.Option(
+            help="Your own labelled rows: JSON Lines (default: the topic's hard set and the run's test side)."
+        ),
     ] = None,
     run_folder: Annotated[
-        Path | None, typer.Option("--run", help="The run's folder, for baselines and its test side.")
+        Path | None,
+        typer.Option("--run", help="Folder of the run, for its test side and for the training rows of baselines."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the report (default: the adapter's; of own rows, NAME-report).")
+        Path | None, typer.Option(help="Folder for the report (default: the adapter's; with --data, NAME-report).")
     ] = None,
 ) -> None:
-    """Measure the guard as it ships, by slice and beside baselines; writes report.md, report.json and plots."""
+    """Evaluate the exported guard, by slice and beside baselines; write report.md, report.json and plots."""
     from startrek_guard.evaluation import evaluate_guard
 
     folder = evaluate_guard(adapter, data, run_folder, output)
@@ -189,10 +213,12 @@ def evaluate(
 
 @app.command()
 def card(
-    adapter: Annotated[str, typer.Argument(help="A shipped adapter's name or an adapter folder.")] = DEFAULT_GUARD,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the card is not current.")] = False,
+    adapter: Annotated[
+        str, typer.Argument(help="The name of a shipped adapter, or an adapter folder.")
+    ] = DEFAULT_GUARD,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the card is out of date.")] = False,
 ) -> None:
-    """Render the model card, README.md of the adapter folder, from what was measured."""
+    """Render the model card (README.md in the adapter folder) from what was measured."""
     from startrek_guard.evaluation import card_sources
     from train.card import CARD_FILE, check_card, write_card
 
