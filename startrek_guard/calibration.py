@@ -68,8 +68,8 @@ def held_out_warnings(rows: list[Row], data: Path, run: RunDir) -> list[str]:
     if seen := count_seen(rows, read_rows(run.rows(Side.TRAIN))):
         warnings.append(
             f"{seen} of the {len(rows)} rows in {data} are training rows, word for word or nearly so: "
-            "the guard is surer of them than of others"
+            "the guard is surer of them than of other rows"
         )
     if sha256_of([data]) == sha256_of([run.rows(Side.TEST)]):
-        warnings.append(f"{data} is the run's test side, which does not test a threshold that was fitted on it")
+        warnings.append(f"{data} is the run's test side, which can't test a threshold that was fitted on it")
     return warnings

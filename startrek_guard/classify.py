@@ -37,7 +37,7 @@ def classify(
     with _lines(texts, input_file) as lines:
         bad = asyncio.run(_classify(lines, engine))
     if bad:
-        err.print(f"{bad} bad rows")
+        err.print(f"bad rows: {bad}")
         raise typer.Exit(1)
 
 

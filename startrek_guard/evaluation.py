@@ -48,7 +48,8 @@ def evaluate_guard(adapter: str, data: Path | None, run_folder: Path | None, out
     check_folder(report_folder)
     if data is not None and _calibrated_on(folder, data):
         err.print(
-            f"the guard's threshold was fitted on the rows in {data}: it suits them better than others", markup=False
+            f"the guard's threshold was fitted on the rows in {data}, so it suits them better than other rows",
+            markup=False,
         )
     run = own_run(folder, run_folder, required=data is None)
     labels = labels_of(folder)
@@ -171,7 +172,7 @@ def _held_out(adapter: Path, run: RunDir, scored: GgufScorer) -> list[tuple[Subj
         subjects.append((Subject(name="test", title=title, scored_by=by, show_texts=hard is not None), test))
     if not subjects:
         raise RunError(
-            f"{adapter} has no topic with a hard set, and {run.path} no test side: "
+            f"{adapter} has no topic with a hard set, and {run.path} has no test side: "
             "name the run's folder with --run, or labelled rows with --data"
         )
     return subjects

@@ -87,12 +87,12 @@ def import_(
         return
     imported = import_classifier(wanted)
     out.print(
-        f"{imported.folder}: in the guard's prompt {imported.right:.1%} of {imported.prompts} prompts get their label, "
-        f"uncalibrated; other tokens stay {imported.margin_nats:.1f} nats below the labels."
+        f"{imported.folder}: in the guard's prompt, {imported.right:.1%} of {imported.prompts} prompts get their label "
+        f"(uncalibrated); every other token stays at least {imported.margin_nats:.1f} nats below the labels."
     )
     err.print(
-        "The classifier was trained on texts in its own format, not on the guard's prompt, so its accuracy is not what "
-        f"it was. Measure it: startrek-guard train calibrate {output} --data VALIDATION.jsonl, "
+        "The classifier was trained on texts in its own format, not on the guard's prompt, so its accuracy is no "
+        f"longer what it was. Measure it: startrek-guard train calibrate {output} --data VALIDATION.jsonl, "
         f"then train evaluate {output} --data TEST.jsonl.",
         markup=False,
         soft_wrap=True,
@@ -134,7 +134,7 @@ def modelfile(
             temporary.write_text(text, "utf-8")
         out.print(str(target))
     elif not target.is_file() or target.read_text("utf-8") != text:
-        err.print(f"{target} is not current: run startrek-guard export modelfile")
+        err.print(f"{target} is out of date: run startrek-guard export modelfile")
         raise typer.Exit(1)
 
 

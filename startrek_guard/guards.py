@@ -62,7 +62,9 @@ def open_engine(guard: str, manifest: Path | None, threads: int | None) -> Engin
         from guard.engines.llama_server import LlamaServerEngine
 
         if manifest is None:
-            raise typer.BadParameter("llama-server does not tell a guard's labels: name them with --guard-manifest")
+            raise typer.BadParameter(
+                "llama-server does not describe its guard: give the guard's GGUF or guard.json with --guard-manifest"
+            )
         return LlamaServerEngine(f"http://{guard.removeprefix('llama-server://')}", read_manifest(manifest))
     from guard.engines.llama_cpp import LlamaCppEngine
 
@@ -96,7 +98,7 @@ def open_adapter(name: str) -> AdapterFolder:
         return AdapterFolder.open(shipped)
     if not Path(name).is_dir():
         names = ", ".join(sorted(folder.name for folder in ADAPTERS.iterdir() if folder.is_dir()))
-        raise typer.BadParameter(f"{name!r} is no adapter folder and no shipped adapter's name ({names})")
+        raise typer.BadParameter(f"{name!r} is neither an adapter folder nor the name of a shipped adapter ({names})")
     return AdapterFolder.open(Path(name))
 
 

@@ -162,7 +162,7 @@ def unguarded(settings: Settings) -> list[str]:
     """What is forwarded although the guard does not allow it: a setting left over from a trial must not go unseen."""
     lines = ["Shadow mode: nothing is refused, off-topic prompts are forwarded and marked."] if settings.shadow else []
     if settings.fail_open:
-        lines.append(f"Without a verdict ({', '.join(sorted(settings.fail_open))}) prompts are forwarded.")
+        lines.append(f"Prompts without a verdict ({', '.join(sorted(settings.fail_open))}) are forwarded.")
     return lines
 
 

@@ -174,7 +174,7 @@ def calibrate(
         raise typer.BadParameter(f"--uncertain-decision {uncertain_decision!r}, wanted {' or '.join(Decision)}")
     if balanced and max_false_block is not None:
         raise typer.BadParameter(
-            f"--balanced promises nothing, and --max-false-block {max_false_block} does: wanted one"
+            f"--balanced promises nothing, and --max-false-block {max_false_block} does: wanted one of them"
         )
     promise = DEFAULT_MAX_FALSE_BLOCK if max_false_block is None else max_false_block
     aim = Aim(

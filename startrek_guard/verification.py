@@ -232,7 +232,7 @@ def _server_tokens(client: httpx.Client, prompt: str) -> list[int]:
     try:
         return [int(token_id) for token_id in client.post("/tokenize", json=body).raise_for_status().json()["tokens"]]
     except (httpx.HTTPError, KeyError, TypeError, ValueError) as error:
-        raise EngineUnavailableError(f"llama-server did not tell the tokens of {prompt!r}: {error!r}") from error
+        raise EngineUnavailableError(f"llama-server did not return the tokens of {prompt!r}: {error!r}") from error
 
 
 ENGINES: Final[Mapping[str, Callable[[Path, str, AdapterFolder], AbstractContextManager[Candidate]]]] = {

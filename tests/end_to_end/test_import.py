@@ -162,7 +162,7 @@ def test_a_dry_run_says_sizes_and_writes_nothing(foreign: Foreign, tmp_path: Pat
 
 def test_it_is_said_that_the_accuracy_is_to_be_measured(imported: Imported) -> None:
     """The classifier never saw the guard's prompt."""
-    assert "get their label, uncalibrated" in imported.said
+    assert "get their label (uncalibrated)" in imported.said
     assert "was trained on texts in its own format, not on the guard's prompt" in imported.said
     assert f"train evaluate {imported.folder} --data" in imported.said
 

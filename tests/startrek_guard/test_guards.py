@@ -28,4 +28,4 @@ def test_a_guard_that_is_not_there_is_told_with_those_that_are(name: str | Path)
     """A misspelt name is no folder that lacks a file; a server's address is none where a folder is wanted."""
     with pytest.raises(typer.BadParameter) as caught:
         open_adapter(str(name))
-    assert f"'{name}' is no adapter folder and no shipped adapter's name (gemma3_270m" in str(caught.value)
+    assert f"'{name}' is neither an adapter folder nor the name of a shipped adapter (gemma3_270m" in str(caught.value)
