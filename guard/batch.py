@@ -93,7 +93,7 @@ def _parse(line: str) -> dict[str, Any]:
         record = json.loads(line)
     except json.JSONDecodeError as error:
         # The message of the error itself has no text of the row; the error's own fields do.
-        raise RowError(f"no JSON: {error.msg} at column {error.colno}") from None
+        raise RowError(f"not JSON: {error.msg} at column {error.colno}") from None
     if not isinstance(record, dict):
         raise RowError(f"is {type(record).__name__}, wanted an object with 'input' or 'messages'")
     return record

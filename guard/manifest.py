@@ -121,5 +121,5 @@ def _read(metadata: Mapping[str, str | float | int]) -> GuardManifest:
 def _text(metadata: Mapping[str, str | float | int], key: str) -> str:
     value = metadata.get(KEY_PREFIX + key)
     if value is None:
-        raise ManifestError(f"no guard: its metadata has no {KEY_PREFIX + key!r}")
+        raise ManifestError(f"not a guard: its metadata has no {KEY_PREFIX + key!r}")
     return str(value)

@@ -103,7 +103,7 @@ def _json_object(response: httpx.Response, where: str) -> dict[str, Any]:
     try:
         answer = response.json()
     except (ValueError, RecursionError) as error:
-        raise EngineAnswerError(f"{where}: the answer is no JSON") from error
+        raise EngineAnswerError(f"{where}: the answer is not JSON") from error
     if not isinstance(answer, dict):
         raise EngineAnswerError(f"{where}: the answer is {type(answer).__name__}, wanted an object")
     return answer

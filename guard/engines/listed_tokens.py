@@ -48,7 +48,7 @@ def label_logits(listed: Mapping[str, float], labels: Labels) -> LabelLogits:
     """
     off_topic, on_topic = (listed.get(name) for name in labels.ordered)
     if off_topic is None and on_topic is None:
-        raise EngineAnswerError(f"neither label is among the {len(listed)} likeliest tokens: the model is no guard")
+        raise EngineAnswerError(f"neither label is among the {len(listed)} likeliest tokens: the model is not a guard")
     bound = min(listed.values())
     return LabelLogits(
         off_topic=bound if off_topic is None else off_topic,
@@ -70,5 +70,5 @@ def check_probe(listed: Mapping[str, float], labels: Labels, asked: str) -> None
     likeliest = ", ".join(repr(text) for text in sorted(listed, key=listed.__getitem__, reverse=True)[:3])
     raise EngineAnswerError(
         f"asked {asked!r}, the model's likeliest tokens are {likeliest}, wanted {' and '.join(labels.ordered)} "
-        f"at least {MIN_PROBE_MARGIN_NATS:g} nats before all others: it answers something else"
+        f"at least {MIN_PROBE_MARGIN_NATS:g} nats ahead of all others: it answers something else"
     )

@@ -90,7 +90,7 @@ class LlamaModel:
         self._context = library.llama_init_from_model(self._model, self._context_parameters(threads))
         if not self._context:
             self.close()
-            raise GuardFileError(f"llama.cpp has no context for {path}: {_last_errors()}")
+            raise GuardFileError(f"llama.cpp can't create a context for {path}: {_last_errors()}")
         self._vocabulary = library.llama_model_get_vocab(self._model)
         self._memory = library.llama_get_memory(self._context)
         self.vocabulary_size: int = library.llama_vocab_n_tokens(self._vocabulary)
@@ -367,7 +367,7 @@ def _check_magic(path: Path) -> None:
     except OSError as error:
         raise GuardFileError(f"can't read the guard's file {path}: {error}") from error
     if magic != GGUF_MAGIC:
-        raise GuardFileError(f"{path} is no GGUF: it begins with {magic!r}, wanted {GGUF_MAGIC!r}")
+        raise GuardFileError(f"{path} is not a GGUF file: it begins with {magic!r}, wanted {GGUF_MAGIC!r}")
 
 
 def _last_errors() -> str:

@@ -106,7 +106,7 @@ def test_another_model_is_no_guard(tmp_path: Path) -> None:
     """Its metadata does not say that it is one."""
     path = tmp_path / "chat.gguf"
     write_f16(tiny.TinyLlama(), path, {})
-    assert "no guard: its metadata has no 'startrek_guard.prompt.version'" in str(refusal(path))
+    assert "not a guard: its metadata has no 'startrek_guard.prompt.version'" in str(refusal(path))
 
 
 def test_labels_that_are_no_tokens_are_refused(tmp_path: Path) -> None:

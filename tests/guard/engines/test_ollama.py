@@ -119,7 +119,7 @@ async def test_another_model_is_no_guard() -> None:
     app.manifest = None
     error = await start_error(app)
     assert isinstance(error, EngineAnswerError)
-    assert "no guard" in str(error)
+    assert "not a guard" in str(error)
 
 
 async def test_a_given_manifest_is_not_asked_for() -> None:
