@@ -72,7 +72,7 @@ class AdapterFolder:
         except (OSError, ValueError) as error:
             raise CheckpointError(f"no trained guard in {path}: can't read {file.name}: {error}") from error
         if not isinstance(guard, dict) or "base" not in guard:
-            raise CheckpointError(f"{file} is no guard's description: it names no base")
+            raise CheckpointError(f"{file} does not describe a guard: it names no base")
         return cls(path, guard)
 
     @property
@@ -134,7 +134,7 @@ class AdapterFolder:
                 fold_margin_nats=fold_margin_nats,
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{self.path / GUARD_FILE} is no guard's description: {error!r}") from error
+            raise CheckpointError(f"{self.path / GUARD_FILE} does not describe a guard: {error!r}") from error
 
     def hidden_states(self) -> tuple[Tensor, Tensor]:
         """Of validation rows: the mean final hidden state, shape (hidden,), and a sample, shape (prompts, hidden).

@@ -170,7 +170,7 @@ class FirstLayers(WrappedCheckpoint):
         super().__init__(base)
         available = int(base.hyperparameters["block_count"])
         if not 1 <= layers <= available:
-            raise CheckpointError(f"{layers} layers wanted of a model with {available}")
+            raise CheckpointError(f"{layers} layers were asked for of a model with {available}")
         self._layers = layers
 
     @property

@@ -55,11 +55,11 @@ class Head:
 
     def __post_init__(self) -> None:
         if self.weight.ndim != 2 or self.weight.shape[0] != 2:
-            raise FoldError(f"a head of shape {self.weight.shape}, wanted (2, hidden): one row a label")
+            raise FoldError(f"a head of shape {self.weight.shape}, wanted (2, hidden): one row per label")
         if self.mean_hidden.shape != self.weight.shape[1:]:
             raise FoldError(f"mean hidden state of shape {self.mean_hidden.shape}, wanted {self.weight.shape[1:]}")
         if not np.isfinite(self.weight).all() or not np.isfinite(self.mean_hidden).all():
-            raise FoldError("the head has values that are no numbers")
+            raise FoldError("the head has values that are not numbers")
         if not self.mean_hidden.any():
             raise FoldError("the mean hidden state is zero: it was not measured")
 
@@ -188,9 +188,9 @@ def _refuse_reachable(label: str, vocabulary: Vocabulary) -> None:
     for cut in range(1, len(label)):
         if occurs(label[:cut]) and occurs(label[cut:]):
             raise FoldError(
-                f"the tokens {label[:cut]!r} and {label[cut:]!r} would merge into the label {label!r}, which is no "
-                "token of its own; if the whole base has it as one, choose a keep-list with it (train vocabulary), "
-                "else give the label another name, such as 'on_topic' beside 'off_topic'"
+                f"the tokens {label[:cut]!r} and {label[cut:]!r} would merge into the label {label!r}, which is "
+                "not one token; if it is one in the whole base, choose a keep-list with it (train vocabulary), "
+                "otherwise give the label another name, such as 'on_topic' beside 'off_topic'"
             )
 
 

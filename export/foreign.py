@@ -61,7 +61,9 @@ def read_foreign(source: str, base: str | None = None) -> ForeignClassifier:
     if (folder / ADAPTER_CONFIG).is_file():
         return _read_adapter(folder, base)
     if base is not None:
-        raise CheckpointError(f"the base {base!r} for {folder}, which has no {ADAPTER_CONFIG}: a whole model has none")
+        raise CheckpointError(
+            f"the base {base!r} was given for {folder}, which has no {ADAPTER_CONFIG}: a whole model needs none"
+        )
     return _read_merged(folder, source)
 
 

@@ -82,7 +82,7 @@ def read_header(path: Path) -> GgufHeader:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _Parser(data).header()
     except (OSError, ValueError, KeyError, TypeError, ArithmeticError, struct.error) as error:
-        raise CheckpointError(f"{path} is no readable GGUF file: {error}") from error
+        raise CheckpointError(f"{path} is not a readable GGUF file: {error}") from error
 
 
 class _Parser:

@@ -53,7 +53,7 @@ def find_folder(source: str, revision: str | None = None, *, offline: bool = Fal
     if source and folder.is_dir():
         return folder
     if _HUB_ID.fullmatch(source) is None:
-        raise CheckpointError(f"no folder {source!r}, and that is no model id such as 'Qwen/Qwen3-0.6B' either")
+        raise CheckpointError(f"no folder {source!r}, and it is not a model id such as 'Qwen/Qwen3-0.6B' either")
     try:
         found = snapshot_download(source, revision=revision, allow_patterns=_HUB_PATTERNS, local_files_only=offline)
         return Path(found)

@@ -61,7 +61,7 @@ def read_vocabulary(folder: Path, config: HfConfig) -> Vocabulary:
     except CheckpointError:
         raise
     except Exception as error:
-        raise CheckpointError(f"{path} is no usable tokenizer: {error!r}") from error
+        raise CheckpointError(f"{path} is not a usable tokenizer: {error!r}") from error
     return prove_pre_tokenizer(vocabulary, config.architecture, tokenizer)
 
 

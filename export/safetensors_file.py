@@ -51,7 +51,7 @@ class SafetensorsFile:
             with path.open("rb") as file:
                 self._entries = _read_entries(file, path.stat().st_size)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path} is no readable safetensors file: {error}") from error
+            raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:

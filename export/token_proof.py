@@ -76,7 +76,7 @@ def prove_pre_tokenizer(vocabulary: Vocabulary, architecture: Architecture, toke
             return candidate
         failures.append(f"{name}: {difference}")
     raise CheckpointError(
-        "llama.cpp reads text as other tokens than the tokenizer, "
+        "llama.cpp reads text as other tokens than the tokenizer does, "
         f"whichever pre-tokenizer it uses: {'; '.join(failures)}"
     )
 

@@ -48,7 +48,7 @@ def training_base(  # noqa: PLR0913 - a stage takes what it needs by name
     if source is not None and Path(source).suffix != ".gguf":
         if layers is not None or keep_list is not None or rounding is not None:
             raise CheckpointError(
-                f"layers and vocabulary can be cut, and weights rounded, of a GGUF base only, not of {source}"
+                f"only a GGUF base can have its layers or vocabulary cut, or its weights rounded, not {source}"
             )
         # A folder takes the place of what the hub has, so that nothing is known of its revision.
         named = path or base.get("folder")

@@ -52,7 +52,7 @@ class Reference:
         counts = [len(rows) for rows in (self.prompts, self.class_ids, self.probabilities, self.token_ids)]
         if len(set(counts)) != 1:
             raise VerificationError(
-                f"prompts, labels, probabilities and token ids of {counts} rows, wanted as many each"
+                f"prompts, labels, probabilities and token ids of {counts} rows, wanted the same number of each"
             )
         if strange := [p for p in self.probabilities if not 0.0 <= p <= 1.0]:
             raise VerificationError(f"the reference has the probability {strange[0]}, wanted 0 to 1")

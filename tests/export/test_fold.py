@@ -95,8 +95,8 @@ def test_a_fold_that_fails_on_real_rows_is_refused() -> None:
         (np.ones((3, 4)), np.ones(4), r"shape \(3, 4\), wanted \(2, hidden\)"),
         (np.ones(4), np.ones(4), "wanted"),
         (np.ones((2, 4)), np.ones(5), r"mean hidden state of shape \(5,\), wanted \(4,\)"),
-        (np.full((2, 4), np.nan), np.ones(4), "no numbers"),
-        (np.ones((2, 4)), np.full(4, np.inf), "no numbers"),
+        (np.full((2, 4), np.nan), np.ones(4), "not numbers"),
+        (np.ones((2, 4)), np.full(4, np.inf), "not numbers"),
         (np.ones((2, 4)), np.zeros(4), "was not measured"),
     ],
 )

@@ -105,7 +105,7 @@ def test_a_base_for_a_whole_classifier_or_a_second_import_is_refused(tmp_path: P
     """Neither could mean anything."""
     folder = save_classifier(tmp_path / "model")
 
-    with pytest.raises(CheckpointError, match=r"the base 'x' for .*: a whole model has none"):
+    with pytest.raises(CheckpointError, match=r"the base 'x' was given for .*: a whole model needs none"):
         read_foreign(str(folder), "x")
     (folder / "guard.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"has a guard.json already"):

@@ -181,7 +181,7 @@ def test_a_folder_without_a_tokenizer_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("source", ["./nowhere", "/nowhere/at/all", "plainname", ""])
 def test_what_is_neither_folder_nor_id_is_refused(source: str) -> None:
     """The error says what an id looks like."""
-    with pytest.raises(CheckpointError, match="no model id such as"):
+    with pytest.raises(CheckpointError, match="not a model id such as"):
         open_checkpoint(source)
 
 
