@@ -226,7 +226,7 @@ def describe(fit: Fit) -> str:
 def _check(on_topic: Bools, differences: Floats, aim: Aim) -> None:
     positives = int(on_topic.sum())
     if positives in {0, len(on_topic)}:
-        raise CalibrationError(f"all {len(on_topic)} validation rows have one label; a threshold lies between two")
+        raise CalibrationError(f"all {len(on_topic)} validation rows have one label; a threshold needs rows of both")
     if not np.isfinite(differences[on_topic]).any() or not np.isfinite(differences[~on_topic]).any():
         raise CalibrationError("the model gave no number for any validation row of one label; it can't be calibrated")
     if aim.max_false_block is not None and positives < (needed := rows_needed(aim.max_false_block)):

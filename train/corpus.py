@@ -123,7 +123,7 @@ def _content(path: Path) -> Iterator[tuple[int, str]]:
         # Editors of Windows begin a file with a byte order mark.
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(path, None, f"is no UTF-8: {error}") from error
+        raise DataError(path, None, f"is not UTF-8: {error}") from error
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.startswith("#"):
             yield number, line.strip().replace("\\n", "\n")

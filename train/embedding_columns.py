@@ -42,7 +42,7 @@ class ColumnOrder:
     def _ordered(self, name: str, columns: Any) -> Any:  # noqa: ANN401 - tensors
         if columns.shape[1] != len(self.before):
             raise RunError(
-                f"{name} has {columns.shape[1]} columns, wanted {len(self.before)}, one a token of its keep-list"
+                f"{name} has {columns.shape[1]} columns, wanted {len(self.before)}, one per token of its keep-list"
             )
         places = {token: place for place, token in enumerate(self.before)}
         shared = [(place, places[token]) for place, token in enumerate(self.after) if token in places]

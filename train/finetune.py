@@ -145,11 +145,11 @@ def go_on_from(model: Any, folder: Path, order: ColumnOrder | None = None) -> No
             stored = order.apply(stored)
         result = set_peft_model_state_dict(model, stored)
     except (OSError, SafetensorError, RuntimeError, RunError) as error:
-        raise RunError(f"can't go on from the adapter {file}: {error}") from error
+        raise RunError(f"can't continue from the adapter {file}: {error}") from error
     except KeyError as error:
-        raise RunError(f"can't go on from the adapter {file}: it lacks {error}") from error
+        raise RunError(f"can't continue from the adapter {file}: it lacks {error}") from error
     if result.unexpected_keys:
-        raise RunError(f"can't go on from the adapter {file}: the recipe adapts no {result.unexpected_keys[0]!r}")
+        raise RunError(f"can't continue from the adapter {file}: the recipe adapts no {result.unexpected_keys[0]!r}")
 
 
 def effective_precision(wanted: str) -> str:

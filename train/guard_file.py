@@ -28,7 +28,7 @@ def read_guard_file(adapter_folder: Path) -> dict[str, Any]:
     try:
         guard = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise RunError(f"{adapter_folder} is no trained guard: {GUARD_FILE} can't be read: {error}") from error
+        raise RunError(f"{adapter_folder} is not a trained guard: {GUARD_FILE} can't be read: {error}") from error
     if not isinstance(guard, dict):
         raise RunError(f"{path} is {type(guard).__name__}, wanted an object")
     return guard

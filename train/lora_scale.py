@@ -29,13 +29,13 @@ def check_scale(recipe: Recipe, folder: Path) -> None:
     file = folder / CONFIG_NAME
     config, wanted = _read(file), _of_recipe(recipe.lora)
     if config.get("use_rslora"):
-        raise RunError(f"can't go on from the adapter {file}: it is scaled by its rank's root (use_rslora)")
+        raise RunError(f"can't continue from the adapter {file}: it is scaled by its rank's root (use_rslora)")
     for part, stored in _of_adapter(config).items():
         # What the recipe doesn't adapt is named when the weights are read.
         built = wanted.get(EMBEDDING) if part == EMBEDDING else wanted[_LAYERS]
         if built is not None and stored != built:
             raise RunError(
-                f"can't go on from the adapter {file}: for {part} it has rank {stored[0]} and alpha {stored[1]}, "
+                f"can't continue from the adapter {file}: for {part} it has rank {stored[0]} and alpha {stored[1]}, "
                 f"the recipe rank {built[0]} and alpha {built[1]}"
             )
 
@@ -70,7 +70,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         config = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise RunError(f"can't go on from the adapter {file}: {error}") from error
+        raise RunError(f"can't continue from the adapter {file}: {error}") from error
     if not isinstance(config, dict) or not all(isinstance(config.get(name) or {}, dict) for name in _PATTERNS):
-        raise RunError(f"can't go on from the adapter {file}: it is no configuration of PEFT's")
+        raise RunError(f"can't continue from the adapter {file}: it is not a PEFT configuration")
     return config

@@ -92,10 +92,10 @@ class DataRecipe:
             given = f"topic {self.topic!r} and files {list(self.files)}"
             raise RecipeError(f"[data] has {given if self.files else 'neither topic nor files'}, wanted one of the two")
         if not self.topic_words.strip():
-            raise RecipeError('[data] wants topic_words, the topic as refusals name it, such as "Star Trek"')
+            raise RecipeError('[data] needs topic_words, the topic as refusals name it, such as "Star Trek"')
         if self.topic and self.on_topic is not None:
             raise RecipeError(
-                f"[data] on_topic is {self.on_topic!r} beside topic {self.topic!r}, wanted none: files have labels"
+                f"[data] on_topic is {self.on_topic!r} beside topic {self.topic!r}, wanted none: it goes with files"
             )
         for key in ("validation_share", "test_share"):
             share = getattr(self, key)

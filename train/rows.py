@@ -162,9 +162,9 @@ def _parse(path: Path, number: int, line: bytes, labels: Labels | None) -> Row:
         # Editors of Windows begin a file with a byte order mark.
         shape = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
     except UnicodeDecodeError as error:
-        raise DataError(path, number, f"is no UTF-8: {error}") from error
+        raise DataError(path, number, f"is not UTF-8: {error}") from error
     except ValueError as error:
-        raise DataError(path, number, f"is no JSON: {error}") from error
+        raise DataError(path, number, f"is not JSON: {error}") from error
     if not isinstance(shape, dict):
         raise DataError(path, number, f"is {type(shape).__name__}, wanted an object")
     label = shape.get("label")
@@ -178,6 +178,6 @@ def _parse(path: Path, number: int, line: bytes, labels: Labels | None) -> Row:
     if not turns[-1].text.strip():
         raise DataError(path, number, "has an empty text")
     if any("\ud800" <= character <= "\udfff" for turn in turns for character in turn.text):
-        raise DataError(path, number, "has text that is no Unicode: a lone surrogate")
+        raise DataError(path, number, "has text that is not Unicode: a lone surrogate")
     rest = {key: str(shape[key]) for key in ("slice", "group", "source") if shape.get(key) is not None}
     return Row(turns, label, **rest)

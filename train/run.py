@@ -154,7 +154,7 @@ def split_data(recipe: Recipe) -> tuple[Labels, dict[Side, list[Row]], dict[str,
         if missing := [name for name in labels.ordered if not counts[name]]:
             raise RunError(
                 f"the {side} side has {counts.total()} rows and none of them is {missing[0]!r}, wanted rows of both "
-                "labels: more or more varied data is needed"
+                "labels: add more rows, or more varied ones"
             )
     return labels, cleaned, report.as_dict()
 
@@ -316,7 +316,7 @@ def save_adapter(model: Any, folder: Path) -> None:  # noqa: ANN401 - PEFT is un
     weights = folder / "adapter_model.safetensors"
     tensors = {name: tensor.to(torch.float16) for name, tensor in load_file(weights).items()}
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
-        raise RunError("the adapter has weights that are no numbers, or too large for F16")
+        raise RunError("the adapter has weights that are not numbers, or are too large for F16")
     save_file(tensors, weights, metadata={"format": "pt"})
     # PEFT writes a card with the path of the machine it ran on.
     (folder / "README.md").unlink(missing_ok=True)

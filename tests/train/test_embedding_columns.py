@@ -32,5 +32,5 @@ def test_lists_may_have_nothing_in_common() -> None:
 
 def test_an_adapter_of_another_list_is_refused() -> None:
     """Which of its columns is which token's is not known."""
-    with pytest.raises(RunError, match=r"lora_embedding_A has 3 columns, wanted 2, one a token of its keep-list"):
+    with pytest.raises(RunError, match=r"lora_embedding_A has 3 columns, wanted 2, one per token of its keep-list"):
         ColumnOrder([3, 5], [3, 5, 9]).apply(WEIGHTS)

@@ -54,7 +54,7 @@ def test_an_adapter_of_the_same_scale_is_gone_on_from(tmp_path: Path, embedding_
         ({"embedding_rank": 4}, {"target_modules": ["embed_tokens"]}, "for embed_tokens it has rank 4 and alpha 8"),
         ({}, {"alpha_pattern": {"v_proj": 1}}, "for v_proj it has rank 4 and alpha 1, the recipe rank 4 and alpha 8"),
         ({}, {"use_rslora": True}, "scaled by its rank's root"),
-        ({}, {"rank_pattern": 3}, "no configuration of PEFT's"),
+        ({}, {"rank_pattern": 3}, "it is not a PEFT configuration"),
     ],
 )
 def test_an_adapter_of_another_scale_is_refused(
@@ -67,5 +67,5 @@ def test_an_adapter_of_another_scale_is_refused(
 
 def test_an_adapter_that_tells_no_scale_is_refused(tmp_path: Path) -> None:
     """With the file that is missing."""
-    with pytest.raises(RunError, match=r"can't go on from the adapter .*adapter_config\.json"):
+    with pytest.raises(RunError, match=r"can't continue from the adapter .*adapter_config\.json"):
         check_scale(_recipe(), tmp_path)

@@ -79,7 +79,7 @@ def test_a_copied_recipe_finds_the_files_of_those_that_ship(tmp_path: Path) -> N
         ('[base]\n[data]\ntopic = "bees"\ntopic_words = "bees"\n', "names no model"),
         ('[base]\nfolder = "x"\nhub = "y"\n[data]\ntopic = "bees"\ntopic_words = "bees"\n', "names folder and hub"),
         ('[base]\nfolder = "x"\n', r"\[data\] has neither topic nor files, wanted one of the two"),
-        ('[base]\nfolder = "x"\n[data]\nfiles = ["b"]\n', "wants topic_words"),
+        ('[base]\nfolder = "x"\n[data]\nfiles = ["b"]\n', "needs topic_words"),
         ('[base]\nfolder = "x"\n[data]\ntopic = "a"\nfiles = ["b"]\n', r"has topic 'a' and files \['b'\], wanted one"),
         (
             '[base]\nfolder = "x"\n[data]\ntopic = "a"\ntopic_words = "a"\ntest_share = 0.6\n',

@@ -54,7 +54,7 @@ def test_the_predecessors_format_keeps_the_judged_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ('{"input": "a", ', "is no JSON"),
+        ('{"input": "a", ', "is not JSON"),
         ("[1]", "is list, wanted an object"),
         ('{"input": "a", "label": "maybe"}', "has the label 'maybe', wanted 'not_related' or 'related'"),
         ('{"input": "a", "label": 1}', "has the label 1"),
@@ -62,7 +62,7 @@ def test_the_predecessors_format_keeps_the_judged_text(tmp_path: Path) -> None:
         ('{"input": " \\n", "label": "related"}', "has an empty text"),
         ('{"input": 3, "label": "related"}', "'input' is int, wanted a text"),
         ('{"messages": [], "label": "related"}', "has an empty list of 'messages'"),
-        ('{"input": "\\ud800", "label": "related"}', "has text that is no Unicode"),
+        ('{"input": "\\ud800", "label": "related"}', "has text that is not Unicode"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str, problem: str) -> None:
@@ -98,7 +98,7 @@ def test_bytes_that_are_no_utf8_are_named(tmp_path: Path) -> None:
     """A file saved in another encoding is an error of the data, with its line."""
     path = tmp_path / "latin1.jsonl"
     path.write_bytes(GOOD.encode() + b'\n{"input": "caf\xe9", "label": "related"}\n')
-    with pytest.raises(DataError, match=r"latin1.jsonl, line 2: is no UTF-8"):
+    with pytest.raises(DataError, match=r"latin1.jsonl, line 2: is not UTF-8"):
         read_rows(path)
 
 

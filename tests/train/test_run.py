@@ -436,7 +436,7 @@ def test_rows_of_any_two_labels_train_without_code(tmp_path: Path, recipe_file: 
     [
         ('{"input": "a", "label": "related"}\n', DataError, "wanted exactly two"),
         ('{"input": "a", "label": "related"}\n{"input": "", "label": "x"}\n', DataError, "line 2: has an empty text"),
-        ("not json\n", DataError, "line 1: is no JSON"),
+        ("not json\n", DataError, "line 1: is not JSON"),
         (
             '{"input": "a b", "label": "related"}\n{"input": "c", "label": "not_related"}\n',
             RunError,
