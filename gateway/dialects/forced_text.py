@@ -190,7 +190,7 @@ class _GrammarReader:
 
     def _take_mark(self, mark: str) -> None:
         if mark in {'"', "[", "<"}:
-            raise BadRequestError('grammar has something unfinished, wanted the other one of "", [] or <>')
+            raise BadRequestError('grammar leaves something open, wanted the closing one of "", [] or <>')
         if mark in {"{", "}"}:
             self._count_wanted = True if mark == "{" else None
         else:
@@ -319,4 +319,6 @@ def _readable(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _too_much() -> BadRequestError:
-    return BadRequestError("a grammar or pattern has or unfolds to too much text, wanted less and fewer repetitions")
+    return BadRequestError(
+        "a grammar or pattern has too much text, or unfolds to too much: wanted less text and fewer repetitions"
+    )

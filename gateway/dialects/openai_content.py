@@ -170,7 +170,7 @@ def check_enclosed(part: JsonObject, where: str) -> None:
     """
     for text in strings(part):
         if ":" in text[:64] and not text.startswith("data:"):
-            raise BadRequestError(f"{where} is not enclosed, wanted a data: URL")
+            raise BadRequestError(f"{where} is an address to fetch, wanted a data: URL")
 
 
 def told(value: object, key: str = "") -> Iterator[str]:
