@@ -273,8 +273,19 @@ def _read(kind: type[_Table], tables: dict[str, Any], name: str, path: Path) -> 
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     for key, value in values.items():
         if not _fits(value, str(wanted[key].type)):
-            raise RecipeError(f"{path}: [{name}] {key} is {value!r}, wanted {wanted[key].type}")
+            kind_of_value = _TOML_KINDS[str(wanted[key].type).removesuffix(" | None")]
+            raise RecipeError(f"{path}: [{name}] {key} is {table[key]!r}, wanted {kind_of_value}")
     return kind(**values)
+
+
+_TOML_KINDS: Final = {
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "tuple[str, ...]": "an array of strings",
+    "tuple[float, ...]": "an array of numbers",
+}
+"""What a person who writes TOML calls the types of the fields."""
 
 
 def _fits(value: object, annotation: str) -> bool:
