@@ -36,9 +36,9 @@ class Watch:
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
         self._timeout_seconds = timeout_seconds
-        self._last_progress = self._loop.time()
         self._has_begun_head = False
-        self._timer = self._loop.call_later(timeout_seconds, self._check)
+        self.progress()
+        self._wait(timeout_seconds)
 
     def progress(self) -> None:
         """The client did its part, or it is its turn only now."""
@@ -77,9 +77,12 @@ class Watch:
             self.progress()
         left_seconds = self._last_progress + self._timeout_seconds - self._loop.time()
         if left_seconds > 0:
-            self._timer = self._loop.call_later(left_seconds, self._check)
+            self._wait(left_seconds)
         else:
             self._close()
+
+    def _wait(self, seconds: float) -> None:
+        self._timer = self._loop.call_later(seconds, self._check)
 
     def _close(self) -> None:
         transport = self._protocol.transport
@@ -90,6 +93,9 @@ class Watch:
         if self._has_begun_head or (self._in_request() and not self._protocol.cycle.response_started):
             transport.write(_TIMED_OUT)
         transport.close()
+        # A client that takes nothing would keep it open with a few bytes, too few for the server to be told so.
+        self.progress()
+        self._wait(self._timeout_seconds)
 
 
 class _WatchedProtocol(asyncio.Protocol):

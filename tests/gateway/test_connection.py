@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
 
 from gateway.connection import MAX_HEAD_BYTES
+from gateway.server import server_for
 from tests.fakes import eventually
 from tests.gateway.running import Gateway, GatewayFactory
 
@@ -192,3 +196,30 @@ async def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(start: Gatew
                 answer += taken
                 await asyncio.sleep(TIMEOUT_SECONDS / 10)
         assert answer.count(b'{"response"') == 40
+
+
+async def test_a_connection_that_is_closed_in_order_is_closed_though_the_client_takes_nothing() -> None:
+    """What is left of an answer would keep it open for ever."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"a" * 50_000})
+
+    # Neither side's system can take the answer, and it is too short for the server to be told so.
+    listener, client = socket.socket(), socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    with listener, client:
+        config = server_for(app, "127.0.0.1", 0, client_timeout_seconds=TIMEOUT_SECONDS).config
+        config.lifespan = "off"
+        server = uvicorn.Server(config)
+        serving = asyncio.ensure_future(server.serve([listener]))
+        await eventually(lambda: server.started)
+        client.connect(listener.getsockname())
+        client.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\nG")
+        await eventually(lambda: bool(server.server_state.connections))
+        await eventually(lambda: not server.server_state.connections)
+        server.should_exit = True
+        await serving
