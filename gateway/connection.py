@@ -6,6 +6,7 @@ import asyncio
 import re
 from typing import Any, Final
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -32,7 +33,7 @@ class Watch:
         timeout_seconds: how long the client may do nothing.
     """
 
-    def __init__(self, protocol: HttpToolsProtocol | H11Protocol, timeout_seconds: float) -> None:
+    def __init__(self, protocol: _WatchedProtocol, timeout_seconds: float) -> None:
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
         self._timeout_seconds = timeout_seconds
@@ -59,8 +60,7 @@ class Watch:
         self._timer.cancel()
 
     def _in_request(self) -> bool:
-        # Typed as always there; there is none before the first request.
-        cycle: Any = self._protocol.cycle
+        cycle = self._protocol.answered
         return cycle is not None and not cycle.response_complete
 
     def _is_taking(self) -> bool:
@@ -70,7 +70,7 @@ class Watch:
     def _is_clients_turn(self) -> bool:
         if self._is_taking() or not self._in_request():
             return True
-        return self._protocol.cycle.more_body and not self._protocol.flow.read_paused
+        return self._protocol.answered.more_body and not self._protocol.flow.read_paused
 
     def _check(self) -> None:
         if not self._is_clients_turn():
@@ -90,7 +90,7 @@ class Watch:
             transport.abort()
             return
         # Neither into the middle of an answer, nor where the client would take it for the answer to its next request.
-        if self._has_begun_head or (self._in_request() and not self._protocol.cycle.response_started):
+        if self._has_begun_head or (self._in_request() and not self._protocol.answered.response_started):
             transport.write(_TIMED_OUT)
         transport.close()
         # A client that takes nothing would keep it open with a few bytes, too few for the server to be told so.
@@ -104,16 +104,23 @@ class _WatchedProtocol(asyncio.Protocol):
     # What would mark the overrides, `typing.override`, came with Python 3.12.
 
     cycle: Any
+    flow: FlowControl
+    transport: asyncio.Transport
     _watch: Watch
 
     def __init__(self, *args: Any, client_timeout_seconds: float, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's
         super().__init__(*args, **kwargs)
         self._client_timeout_seconds = client_timeout_seconds
 
+    @property
+    def answered(self) -> Any:  # noqa: ANN401 - each protocol has a class of its own
+        """The request whose answer is being made, or the last one; None before the first."""
+        return self.cycle
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # type: ignore[explicit-override]
         """Begin to watch it."""
         super().connection_made(transport)
-        self._watch = Watch(self, self._client_timeout_seconds)  # type: ignore[arg-type]
+        self._watch = Watch(self, self._client_timeout_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:  # type: ignore[explicit-override]
         """Stop watching it."""
@@ -149,6 +156,12 @@ class BoundedProtocol(_WatchedProtocol, HttpToolsProtocol):
 
     _unused_bytes = 0
     _begun = False
+    _answered: Any = None
+
+    @property
+    def answered(self) -> Any:  # type: ignore[explicit-override]  # noqa: ANN401
+        """Not the newest, which waits while one before it is being answered."""
+        return self._answered
 
     def data_received(self, data: bytes) -> None:  # type: ignore[explicit-override]
         """Read on, and close the connection if that leads to nothing."""
@@ -181,6 +194,8 @@ class BoundedProtocol(_WatchedProtocol, HttpToolsProtocol):
         """A request begins."""
         self._unused_bytes = 0
         super().on_headers_complete()
+        if not self.pipeline:
+            self._answered = self.cycle
 
     def on_body(self, body: bytes) -> None:  # type: ignore[explicit-override]
         """More of it."""
@@ -191,3 +206,9 @@ class BoundedProtocol(_WatchedProtocol, HttpToolsProtocol):
         """Its end; others may have come with it."""
         self._unused_bytes = 0
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:  # type: ignore[explicit-override]
+        """The next is answered, if there is one."""
+        if self.pipeline:
+            self._answered = self.pipeline[-1][0]
+        super().on_response_complete()

@@ -223,3 +223,17 @@ async def test_a_connection_that_is_closed_in_order_is_closed_though_the_client_
         await eventually(lambda: not server.server_state.connections)
         server.should_exit = True
         await serving
+
+
+async def test_nothing_is_written_into_an_answer_when_the_next_request_does_not_go_on(start: GatewayFactory) -> None:
+    """It came with the first, whose answer takes longer than the next has time for."""
+    async with start(client_timeout_seconds=TIMEOUT_SECONDS) as gateway:
+        gateway.upstream.head_gate.clear()
+        asking = asyncio.ensure_future(last_words(gateway, WHOLE + WHOLE[:-5]))
+        await asyncio.sleep(2.5 * TIMEOUT_SECONDS)
+        gateway.upstream.head_gate.set()
+        answer = await asking
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b'{"done":true}' in answer.partition(b"HTTP/1.1 408 ")[0]
+        assert answer.count(b"HTTP/1.1 408 ") == 1
+        assert len(gateway.upstream.requests) == 1
