@@ -207,6 +207,13 @@ class BoundedProtocol(_WatchedProtocol, HttpToolsProtocol):
         self._unused_bytes = 0
         super().on_message_complete()
 
+    def connection_lost(self, exc: Exception | None) -> None:  # type: ignore[explicit-override]
+        """Tell the request that is being answered as well; uvicorn tells the newest alone."""
+        if self._answered is not None and not self._answered.response_complete:
+            self._answered.disconnected = True
+            self._answered.message_event.set()
+        super().connection_lost(exc)
+
     def on_response_complete(self) -> None:  # type: ignore[explicit-override]
         """The next is answered, if there is one."""
         if self.pipeline:

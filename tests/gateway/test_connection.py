@@ -237,3 +237,14 @@ async def test_nothing_is_written_into_an_answer_when_the_next_request_does_not_
         assert b'{"done":true}' in answer.partition(b"HTTP/1.1 408 ")[0]
         assert answer.count(b"HTTP/1.1 408 ") == 1
         assert len(gateway.upstream.requests) == 1
+
+
+async def test_a_client_that_leaves_is_noticed_though_it_sent_another_request(gateway: Gateway) -> None:
+    """The model would go on for nobody."""
+    gateway.upstream.pieces = [b'{"response":"a"}\n', b'{"done":true}\n']
+    gateway.upstream.gate.clear()
+    async with connected(gateway) as (reader, writer):
+        writer.write(WHOLE + WHOLE)
+        await asyncio.wait_for(reader.readuntil(b'"a"}'), 20)
+    await asyncio.wait_for(gateway.upstream.closed.wait(), 20)
+    assert len(gateway.upstream.requests) == 1
