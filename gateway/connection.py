@@ -6,6 +6,7 @@ import asyncio
 import re
 from typing import Any, Final
 
+import h11
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -37,7 +38,6 @@ class Watch:
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
         self._timeout_seconds = timeout_seconds
-        self._has_begun_head = False
         self.progress()
         self._wait(timeout_seconds)
 
@@ -45,14 +45,9 @@ class Watch:
         """The client did its part, or it is its turn only now."""
         self._last_progress = self._loop.time()
 
-    def received(self, before: object) -> None:
-        """Something came; pieces of a head are no progress.
-
-        Args:
-            before: the protocol's request before that.
-        """
-        self._has_begun_head = self._protocol.cycle is before and not self._in_request()
-        if not self._has_begun_head:
+    def received(self) -> None:
+        """Something came; a piece of a body is progress, one of a head is not."""
+        if self._protocol.is_in_body():
             self.progress()
 
     def stop(self) -> None:
@@ -90,7 +85,7 @@ class Watch:
             transport.abort()
             return
         # Neither into the middle of an answer, nor where the client would take it for the answer to its next request.
-        if self._has_begun_head or (self._in_request() and not self._protocol.answered.response_started):
+        if self._protocol.has_begun_head() or (self._in_request() and not self._protocol.answered.response_started):
             transport.write(_TIMED_OUT)
         transport.close()
         # A client that takes nothing would keep it open with a few bytes, too few for the server to be told so.
@@ -117,6 +112,14 @@ class _WatchedProtocol(asyncio.Protocol):
         """The request whose answer is being made, or the last one; None before the first."""
         return self.cycle
 
+    def has_begun_head(self) -> bool:
+        """Whether a part of a request's head has come, and not all of it."""
+        raise NotImplementedError
+
+    def is_in_body(self) -> bool:
+        """Whether more of a body is to come, be it that of a request that was answered early."""
+        raise NotImplementedError
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # type: ignore[explicit-override]
         """Begin to watch it."""
         super().connection_made(transport)
@@ -129,9 +132,8 @@ class _WatchedProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:  # type: ignore[explicit-override]
         """Read on."""
-        before = self.cycle
         super().data_received(data)
-        self._watch.received(before)
+        self._watch.received()
 
     def on_response_complete(self) -> None:
         """From here on the next request may come."""
@@ -147,6 +149,14 @@ class _WatchedProtocol(asyncio.Protocol):
 class PatientProtocol(_WatchedProtocol, H11Protocol):
     """uvicorn's protocol in Python, which reads a request that offers to go on in another protocol like any other."""
 
+    def has_begun_head(self) -> bool:  # type: ignore[explicit-override]
+        """Whether something is kept where a request is awaited."""
+        return self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
+
+    def is_in_body(self) -> bool:  # type: ignore[explicit-override]
+        """Whether its end is awaited."""
+        return self.conn.their_state is h11.SEND_BODY
+
     def _unsupported_upgrade_warning(self) -> None:  # type: ignore[explicit-override]
         """Say nothing: the client offers, and goes on as before if nobody takes it up."""
 
@@ -156,12 +166,22 @@ class BoundedProtocol(_WatchedProtocol, HttpToolsProtocol):
 
     _unused_bytes = 0
     _begun = False
+    _in_head = False
+    _in_body = False
     _answered: Any = None
 
     @property
     def answered(self) -> Any:  # type: ignore[explicit-override]  # noqa: ANN401
         """Not the newest, which waits while one before it is being answered."""
         return self._answered
+
+    def has_begun_head(self) -> bool:  # type: ignore[explicit-override]
+        """As the parser told."""
+        return self._in_head
+
+    def is_in_body(self) -> bool:  # type: ignore[explicit-override]
+        """Likewise."""
+        return self._in_body
 
     def data_received(self, data: bytes) -> None:  # type: ignore[explicit-override]
         """Read on, and close the connection if that leads to nothing."""
@@ -190,9 +210,15 @@ class BoundedProtocol(_WatchedProtocol, HttpToolsProtocol):
         self.transport.set_protocol(protocol)
         protocol.data_received(data)
 
+    def on_message_begin(self) -> None:  # type: ignore[explicit-override]
+        """A head begins."""
+        self._in_head = True
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:  # type: ignore[explicit-override]
         """A request begins."""
         self._unused_bytes = 0
+        self._in_head, self._in_body = False, True
         super().on_headers_complete()
         if not self.pipeline:
             self._answered = self.cycle
@@ -205,6 +231,7 @@ class BoundedProtocol(_WatchedProtocol, HttpToolsProtocol):
     def on_message_complete(self) -> None:  # type: ignore[explicit-override]
         """Its end; others may have come with it."""
         self._unused_bytes = 0
+        self._in_body = False
         super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:  # type: ignore[explicit-override]

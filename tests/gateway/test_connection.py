@@ -151,6 +151,12 @@ async def test_a_head_that_comes_byte_by_byte_is_answered_with_408(start: Gatewa
         assert answer.startswith(b"HTTP/1.1 408 ")
 
 
+async def test_empty_lines_in_place_of_a_request_are_no_reason_to_wait(start: GatewayFactory) -> None:
+    """They may come before one."""
+    async with start(client_timeout_seconds=TIMEOUT_SECONDS) as gateway:
+        assert await last_words(gateway, *[b"\r\n"] * 200, pause_seconds=0.15 * TIMEOUT_SECONDS) == b""
+
+
 async def test_the_next_request_on_a_connection_has_to_go_on_as_well(start: GatewayFactory) -> None:
     """After a whole one."""
     async with start(client_timeout_seconds=TIMEOUT_SECONDS) as gateway:
@@ -257,3 +263,29 @@ async def test_a_client_that_leaves_is_noticed_though_it_sent_another_request(ga
         await asyncio.wait_for(reader.readuntil(b'"a"}'), 20)
     await asyncio.wait_for(gateway.upstream.closed.wait(), 20)
     assert len(gateway.upstream.requests) == 1
+
+
+DENIED = HEAD.replace(b"generate", b"pull") + b"content-length: 10\r\n\r\n"
+
+
+@pytest.mark.parametrize("offer", [b"", b"upgrade: h2c\r\n"], ids=["plain", "upgrade"])
+async def test_a_body_is_read_on_after_an_early_answer(start: GatewayFactory, offer: bytes) -> None:
+    """Many clients look at an answer only when they have sent the whole body."""
+    head = DENIED.replace(b"host:", offer + b"host:")
+    async with start(client_timeout_seconds=TIMEOUT_SECONDS) as gateway:
+        answer = await last_words(gateway, head, *[b"a"] * 10, WHOLE, pause_seconds=TIMEOUT_SECONDS / 5)
+        assert answer.startswith(b"HTTP/1.1 403 ")
+        assert b"HTTP/1.1 200 " in answer
+        assert b"HTTP/1.1 408 " not in answer
+
+
+@pytest.mark.parametrize("offer", [b"", b"upgrade: h2c\r\n"], ids=["plain", "upgrade"])
+async def test_a_body_that_does_not_go_on_after_an_early_answer_gets_no_other(
+    start: GatewayFactory, offer: bytes
+) -> None:
+    """The client would take it for the answer to its next request."""
+    head = DENIED.replace(b"host:", offer + b"host:")
+    async with start(client_timeout_seconds=TIMEOUT_SECONDS) as gateway:
+        answer = await last_words(gateway, head, b"a", pause_seconds=TIMEOUT_SECONDS / 5)
+        assert answer.startswith(b"HTTP/1.1 403 ")
+        assert answer.count(b"HTTP/1.1 ") == 1
