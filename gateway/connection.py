@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import re
+import sys
+import termios
+from contextlib import suppress
 from typing import Any, Final
 
 import h11
@@ -38,6 +42,7 @@ class Watch:
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
         self._timeout_seconds = timeout_seconds
+        self._untaken_bytes = 0
         self.progress()
         self._wait(timeout_seconds)
 
@@ -46,8 +51,8 @@ class Watch:
         self._last_progress = self._loop.time()
 
     def received(self) -> None:
-        """Something came; a piece of a body is progress, one of a head is not."""
-        if self._protocol.is_in_body():
+        """Something came; a piece of a body is progress, one of a head is not, and nothing is in place of taking."""
+        if self._protocol.is_in_body() and not self._is_taking():
             self.progress()
 
     def stop(self) -> None:
@@ -67,8 +72,15 @@ class Watch:
             return True
         return self._protocol.answered.more_body and not self._protocol.flow.read_paused
 
+    def _has_taken(self) -> bool:
+        """Whether what is written is not what it was at the last look; the first finds that, too."""
+        before = self._untaken_bytes
+        if self._is_taking():
+            self._untaken_bytes = _untaken_bytes(self._protocol.transport)
+        return self._untaken_bytes != before
+
     def _check(self) -> None:
-        if not self._is_clients_turn():
+        if not self._is_clients_turn() or self._has_taken():
             self.progress()
         left_seconds = self._last_progress + self._timeout_seconds - self._loop.time()
         if left_seconds > 0:
@@ -91,6 +103,20 @@ class Watch:
         # A client that takes nothing would keep it open with a few bytes, too few for the server to be told so.
         self.progress()
         self._wait(self._timeout_seconds)
+
+
+def _untaken_bytes(transport: asyncio.Transport) -> int:
+    """What is written and not with the client's system yet.
+
+    Without the part that is with this system, a client that takes a megabyte a minute would seem to take nothing: the
+    transport may write again only when a third of the system's buffer is free.
+    """
+    count = transport.get_write_buffer_size()
+    # Linux tells it of sockets, other systems do not.
+    with suppress(OSError):
+        descriptor = transport.get_extra_info("socket").fileno()
+        count += int.from_bytes(fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    return count
 
 
 class _WatchedProtocol(asyncio.Protocol):

@@ -187,30 +187,31 @@ async def test_an_answer_may_take_its_time(start: GatewayFactory) -> None:
         assert (await asking).status_code == 200
 
 
+async def client_is_left(gateway: Gateway) -> bool:
+    """As the metrics say."""
+    return "startrek_guard_vanished_clients_total 1.0" in (await gateway.client.get("/-/metrics")).text
+
+
 async def test_a_client_that_does_not_take_its_answer_is_left(start: GatewayFactory) -> None:
     """It would keep a connection to the upstream as well, and the model on it."""
     async with start(client_timeout_seconds=TIMEOUT_SECONDS) as gateway:
         gateway.upstream.pieces = [b'{"response":"%s"}\n' % (b"a" * 100_000)] * 1000
-
-        async def is_left() -> bool:
-            return "startrek_guard_vanished_clients_total 1.0" in (await gateway.client.get("/-/metrics")).text
-
         async with connected(gateway) as (_, writer):
             writer.write(WHOLE)
-            await eventually(is_left)
+            await eventually(lambda: client_is_left(gateway))
 
 
 async def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(start: GatewayFactory) -> None:
     """Longer than the timeout, with pauses below it."""
     async with start(client_timeout_seconds=TIMEOUT_SECONDS) as gateway:
-        gateway.upstream.pieces = [b'{"response":"%s"}\n' % (b"a" * 1_000_000)] * 40 + [b'{"done":true}\n']
+        gateway.upstream.pieces = [b'{"response":"%s"}\n' % (b"a" * 1_000_000)] * 20 + [b'{"done":true}\n']
         async with connected(gateway) as (reader, writer):
             writer.write(WHOLE.replace(b"host:", b"connection: close\r\nhost:"))
             answer = bytearray()
             while taken := await asyncio.wait_for(reader.read(2_000_000), 20):
                 answer += taken
                 await asyncio.sleep(TIMEOUT_SECONDS / 10)
-        assert answer.count(b'{"response"') == 40
+        assert answer.count(b'{"response"') == 20
 
 
 async def test_a_connection_that_is_closed_in_order_is_closed_though_the_client_takes_nothing() -> None:
@@ -289,3 +290,20 @@ async def test_a_body_that_does_not_go_on_after_an_early_answer_gets_no_other(
         answer = await last_words(gateway, head, b"a", pause_seconds=TIMEOUT_SECONDS / 5)
         assert answer.startswith(b"HTTP/1.1 403 ")
         assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_client_that_sends_on_but_does_not_take_its_answer_is_left(start: GatewayFactory) -> None:
+    """A byte of another body now and then would hold the model for days otherwise."""
+
+    async def send_on(writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(b"a")
+            await asyncio.sleep(TIMEOUT_SECONDS / 4)
+
+    async with start(client_timeout_seconds=TIMEOUT_SECONDS) as gateway:
+        gateway.upstream.pieces = [b'{"response":"%s"}\n' % (b"a" * 100_000)] * 1000
+        async with connected(gateway) as (_, writer):
+            writer.write(WHOLE + HEAD + b"content-length: 1000000\r\n\r\n")
+            sending = asyncio.ensure_future(send_on(writer))
+            await eventually(lambda: client_is_left(gateway))
+            sending.cancel()
