@@ -70,7 +70,10 @@ class Watch:
     def _is_clients_turn(self) -> bool:
         if self._is_taking() or not self._in_request():
             return True
-        return self._protocol.answered.more_body and not self._protocol.flow.read_paused
+        cycle = self._protocol.answered
+        # Where it was not told yet to go on, or has its answer already, the server does not wait for its body.
+        wanted = cycle.more_body and not (cycle.waiting_for_100_continue or cycle.response_started)
+        return wanted and not self._protocol.flow.read_paused
 
     def _has_taken(self) -> bool:
         """Whether what is written is not what it was at the last look; the first finds that, too."""
@@ -97,7 +100,7 @@ class Watch:
             transport.abort()
             return
         # Neither into the middle of an answer, nor where the client would take it for the answer to its next request.
-        if self._protocol.has_begun_head() or (self._in_request() and not self._protocol.answered.response_started):
+        if self._protocol.has_begun_head() or self._in_request():
             transport.write(_TIMED_OUT)
         transport.close()
         # A client that takes nothing would keep it open with a few bytes, too few for the server to be told so.

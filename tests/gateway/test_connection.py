@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.connection import MAX_HEAD_BYTES
 from gateway.server import server_for
@@ -25,7 +25,14 @@ HEAD = b"POST /api/generate HTTP/1.1\r\nhost: localhost\r\n"
 async def connected(gateway: Gateway) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A bare connection."""
     host, _, port = gateway.url.removeprefix("http://").partition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
+    async with connected_to(host, int(port)) as streams:
+        yield streams
+
+
+@asynccontextmanager
+async def connected_to(host: str, port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Likewise, to any server."""
+    reader, writer = await asyncio.open_connection(host, port)
     try:
         yield reader, writer
     finally:
@@ -214,6 +221,21 @@ async def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(start: Gatew
         assert answer.count(b'{"response"') == 20
 
 
+@asynccontextmanager
+async def served(app: ASGIApp, listener: socket.socket) -> AsyncIterator[uvicorn.Server]:
+    """An application of the test's own behind the gateway's protocols."""
+    config = server_for(app, "127.0.0.1", 0, client_timeout_seconds=TIMEOUT_SECONDS).config
+    config.lifespan = "off"
+    server = uvicorn.Server(config)
+    serving = asyncio.ensure_future(server.serve([listener]))
+    try:
+        await eventually(lambda: server.started)
+        yield server
+    finally:
+        server.should_exit = True
+        await serving
+
+
 async def test_a_connection_that_is_closed_in_order_is_closed_though_the_client_takes_nothing() -> None:
     """What is left of an answer would keep it open for ever."""
 
@@ -222,23 +244,50 @@ async def test_a_connection_that_is_closed_in_order_is_closed_though_the_client_
         await send({"type": "http.response.body", "body": b"a" * 50_000})
 
     # Neither side's system can take the answer, and it is too short for the server to be told so.
-    listener, client = socket.socket(), socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    listener.bind(("127.0.0.1", 0))
-    listener.listen()
-    with listener, client:
-        config = server_for(app, "127.0.0.1", 0, client_timeout_seconds=TIMEOUT_SECONDS).config
-        config.lifespan = "off"
-        server = uvicorn.Server(config)
-        serving = asyncio.ensure_future(server.serve([listener]))
-        await eventually(lambda: server.started)
-        client.connect(listener.getsockname())
-        client.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\nG")
-        await eventually(lambda: bool(server.server_state.connections))
-        await eventually(lambda: not server.server_state.connections)
-        server.should_exit = True
-        await serving
+    with socket.socket() as listener, socket.socket() as client:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        async with served(app, listener) as server:
+            client.connect(listener.getsockname())
+            client.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\nG")
+            await eventually(lambda: bool(server.server_state.connections))
+            await eventually(lambda: not server.server_state.connections)
+
+
+async def test_a_client_that_was_not_told_to_go_on_is_not_waited_for() -> None:
+    """It is the server that takes its time, to find the upstream."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(2.5 * TIMEOUT_SECONDS)
+        body = (await receive())["body"]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with served(app, listener), connected_to(*listener.getsockname()) as (reader, writer):
+            writer.write(HEAD + b"connection: close\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n")
+            assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            writer.write(b"Spock")
+            answer = await asyncio.wait_for(read_to_the_end(reader), 20)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert b"Spock" in answer
+
+
+async def test_an_answer_that_began_early_is_not_cut_off() -> None:
+    """A client that sees it need not send the rest of its body."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.sleep(2.5 * TIMEOUT_SECONDS)
+        await send({"type": "http.response.body", "body": b"Spock"})
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with served(app, listener), connected_to(*listener.getsockname()) as (reader, writer):
+            writer.write(HEAD + b"connection: close\r\ncontent-length: 5\r\n\r\nS")
+            answer = await asyncio.wait_for(read_to_the_end(reader), 20)
+            assert b"Spock" in answer
 
 
 async def test_nothing_is_written_into_an_answer_when_the_next_request_does_not_go_on(start: GatewayFactory) -> None:
