@@ -58,6 +58,8 @@ class Watch:
     def stop(self) -> None:
         """The connection is closed, or another protocol's."""
         self._timer.cancel()
+        # It has this watch, and both would stay until the collector runs.
+        del self._protocol
 
     def _in_request(self) -> bool:
         cycle = self._protocol.answered

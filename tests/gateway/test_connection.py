@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -254,6 +256,26 @@ async def test_a_connection_that_is_closed_in_order_is_closed_though_the_client_
             client.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\nG")
             await eventually(lambda: bool(server.server_state.connections))
             await eventually(lambda: not server.server_state.connections)
+
+
+async def test_nothing_is_left_of_a_connection_that_is_closed() -> None:
+    """Not for as long as the collector does not run: a request's body is part of it."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    gc.disable()
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            async with served(app, listener) as server:
+                async with connected_to(*listener.getsockname()) as (reader, writer):
+                    writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                    await reader.readuntil(b"\r\n\r\n")
+                    (connection,) = map(weakref.ref, server.server_state.connections)
+                await eventually(lambda: connection() is None)
+    finally:
+        gc.enable()
 
 
 async def test_a_client_that_was_not_told_to_go_on_is_not_waited_for() -> None:
