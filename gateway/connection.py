@@ -51,7 +51,7 @@ class Watch:
         self._last_progress = self._loop.time()
 
     def received(self) -> None:
-        """Something came; a piece of a body is progress, one of a head is not, and nothing is in place of taking."""
+        """Something came: progress if it is of a body and no answer waits to be taken, but not if it is of a head."""
         if self._protocol.is_in_body() and not self._is_taking():
             self.progress()
 
@@ -78,7 +78,7 @@ class Watch:
         return wanted and not self._protocol.flow.read_paused
 
     def _has_taken(self) -> bool:
-        """Whether what is written is not what it was at the last look; the first finds that, too."""
+        """Whether another part of an answer is left than at the last look, or this is the first."""
         before = self._untaken_bytes
         if self._is_taking():
             self._untaken_bytes = _untaken_bytes(self._protocol.transport)
