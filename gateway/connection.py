@@ -7,6 +7,7 @@ import fcntl
 import re
 import sys
 import termios
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import Any, Final
 
@@ -124,7 +125,7 @@ def _untaken_bytes(transport: asyncio.Transport) -> int:
     return count
 
 
-class _WatchedProtocol(asyncio.Protocol):
+class _WatchedProtocol(asyncio.Protocol, ABC):
     """What both protocols tell their watch; the one that speaks HTTP comes after it in the order of classes."""
 
     # What would mark the overrides, `typing.override`, came with Python 3.12.
@@ -143,13 +144,13 @@ class _WatchedProtocol(asyncio.Protocol):
         """The request whose answer is being made, or the last one; None before the first."""
         return self.cycle
 
+    @abstractmethod
     def has_begun_head(self) -> bool:
         """Whether a part of a request's head has come, and not all of it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_in_body(self) -> bool:
         """Whether more of a body is to come, be it that of a request that was answered early."""
-        raise NotImplementedError
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # type: ignore[explicit-override]
         """Begin to watch it."""
