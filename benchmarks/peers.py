@@ -72,8 +72,8 @@ out. Time is the client's where there is one.
 
 The engine computes what bare llama.cpp computes (first section), so where a ratio is below what is wanted, the
 difference is between llama.cpp's kernels and torch's for float32: the second table has the median times by length, one
-prompt at a time. llama.cpp is compiled without its code for AMX, a unit of newer Xeons; with it the guard took two
-thirds of the time on the Xeon below (docs/usage.md, Xeons with AMX), but that was tried on this one machine only.
+prompt at a time. llama.cpp is compiled without its code for AMX, a unit of newer Xeons, with which the guard was faster
+on the Xeon below (docs/usage.md, Xeons with AMX); that was tried on this one machine only.
 llama-server's processor time beside the engine's is what its HTTP, its slots, its waiting and its sampling from the
 whole vocabulary take.
 
