@@ -42,6 +42,9 @@ engine has computed". It is part of what is added to a new text.
 The shares of the second table are the profiler's (cProfile, one client, log lines not written), which makes small
 Python functions look dearer than they are. What would shorten it most, another library for the connections to the
 upstream, was tried and not kept (docs/design.md says why).
+
+These are milliseconds, not ratios. On a 2-core Intel Xeon of 2.3 GHz, where the same upstream takes half as long again
+("directly" 1.07 ms), 3.18 ms were added beyond the engine and 2.11 ms to a remembered text (commit 71ec923).
 """
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from guard.calibration import LabelLogits
-from guard.engines.base import EngineAnswerError, GuardFileError
+from guard.engines.base import SHORT_PROMPT_BYTES, EngineAnswerError, GuardFileError
 from guard.engines.llama_model import ContextSize, LlamaModel
 from guard.engines.probes import CONTEXT_TOKENS, MIN_PROBE_MARGIN_NATS, PROBES
 from guard.manifest import GuardManifest, ManifestError
@@ -18,14 +18,16 @@ STEP_TOKENS: Final = 512
 """Computed at once (n_ubatch). Measured on 2 cores with Q4_0: from 256 to 2,048 the times of 16 short prompts and of
 a window of 2,000 bytes differ by less than their noise, and the compute buffer grows with it."""
 
-
 SLICE_TOKENS: Final = 32
-"""Of a long prompt, computed before short ones get their turn.
+"""Of a long prompt, computed before short ones get their turn, while none comes. With 16 a lone prompt of 200 tokens
+took 82 ms in place of 66 (``python -m benchmarks lengths``, 2 cores)."""
 
-Measured on 2 cores (``python -m benchmarks load lengths``): short texts beside long ones have a p95 of 3.8 to 5.7 times
-their p50 alone with 32 tokens, of 3.2 to 3.5 times with 16 (and of 6.6 times with 64, on another machine). But with 16
-a lone prompt of 200 tokens takes 82 ms instead of 66, and the p99 of 4 clients is 195 ms instead of 140.
-"""
+COMPANY_SLICE_TOKENS: Final = 16
+"""The same while short ones keep coming, each of which waits for the slice that is being computed: their p50 beside a
+long text was 28 to 37 ms, with 32 it was 40 to 50 (``python -m benchmarks load``, 2 cores)."""
+
+COMPANY_SLICES: Final = 8
+"""After so many slices in which no short prompt came, a long one is alone again."""
 
 WHOLE_TOKENS: Final = 128
 """Prompts of so many tokens still share batches in a call that gives way."""
@@ -34,7 +36,7 @@ SHORT_SHARE: Final = 2
 """A slice has at least one token for so many of short prompts that were computed before it: else a steady flow of them,
 each batch larger than a slice, would hold a long prompt up for as long as it lasts."""
 
-BESIDE_TOKENS: Final = 512
+BESIDE_TOKENS: Final = SHORT_PROMPT_BYTES
 """Room for them while it holds its own: a short prompt has no more, since each token is a byte at least."""
 
 GiveWay = Callable[[int], None]
@@ -62,6 +64,7 @@ class LoadedGuard:
         self._path = path
         self._max_prompts = max_batch_prompts
         self._computed_tokens = 0
+        self._slices_alone = COMPANY_SLICES
         size = ContextSize(CONTEXT_TOKENS, max_batch_prompts, STEP_TOKENS, BESIDE_TOKENS)
         self._model = LlamaModel(library, path, size, threads)
         try:
@@ -169,13 +172,18 @@ class LoadedGuard:
         def between(room_tokens: int) -> int:
             before = self._computed_tokens
             give_way(room_tokens)
-            return max(SLICE_TOKENS, (self._computed_tokens - before) // SHORT_SHARE)
+            short_tokens = self._computed_tokens - before
+            self._slices_alone = 0 if short_tokens else self._slices_alone + 1
+            return max(self._slice_tokens(), short_tokens // SHORT_SHARE)
 
-        with self._model.decoded_in_slices(prompt, SLICE_TOKENS, between) as row:
+        with self._model.decoded_in_slices(prompt, self._slice_tokens(), between) as row:
             logits = LabelLogits(row[off_topic], row[on_topic])
         if not _finite(logits):
             self._model.wipe()
         return logits
+
+    def _slice_tokens(self) -> int:
+        return COMPANY_SLICE_TOKENS if self._slices_alone < COMPANY_SLICES else SLICE_TOKENS
 
     def _read_manifest(self) -> GuardManifest:
         try:

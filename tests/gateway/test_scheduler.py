@@ -12,8 +12,10 @@ from typing_extensions import override
 from gateway.errors import GatewayError, GuardTimeoutError, GuardUnavailableError, QueueFullError
 from gateway.scheduler import Scheduler
 from guard.calibration import LabelLogits
-from guard.engines.base import EngineTimeoutError, EngineUnavailableError
+from guard.engines.base import SHORT_PROMPT_BYTES, EngineTimeoutError, EngineUnavailableError
 from tests.fakes import ScriptedEngine, eventually
+
+LONG = "window " * (SHORT_PROMPT_BYTES // 7 + 1)
 
 
 @asynccontextmanager
@@ -87,10 +89,10 @@ async def test_short_prompts_do_not_wait_for_long_ones() -> None:
     engine = ScriptedEngine()
     engine.hold()
     async with working(engine) as scheduler:
-        long = await asked(scheduler, "window " * 100)
+        long = await asked(scheduler, LONG)
         await engine.started.wait()
         short = await asked(scheduler, "short")
-        await eventually(lambda: engine.batches == [["window " * 100], ["short"]])
+        await eventually(lambda: engine.batches == [[LONG], ["short"]])
         engine.gate.set()
         await asyncio.gather(short, long)
 
@@ -98,7 +100,7 @@ async def test_short_prompts_do_not_wait_for_long_ones() -> None:
 async def test_a_request_of_long_and_short_prompts_gets_them_in_order() -> None:
     """Whichever is answered first."""
     async with working(ScriptedEngine()) as scheduler:
-        answers = await scheduler.score(["egg " * 200, "ship", "egg", "ship " * 200], 1)
+        answers = await scheduler.score([f"egg {LONG}", "ship", "egg", f"ship {LONG}"], 1)
     assert [answer.on_topic > 0 for answer in answers] == [False, True, False, True]
 
 
@@ -107,9 +109,9 @@ async def test_long_prompts_that_wait_keep_no_short_one_out() -> None:
     engine = ScriptedEngine(max_batch_prompts=1)
     engine.hold()
     async with working(engine, prompts=2) as scheduler:
-        long = [await asked(scheduler, f"window {number} " * 100) for number in range(3)]
+        long = [await asked(scheduler, f"{LONG} {number}") for number in range(3)]
         with pytest.raises(QueueFullError):
-            await scheduler.score(["window " * 100], "more")
+            await scheduler.score([LONG], "more")
         short = await asked(scheduler, "short")
         await eventually(lambda: ["short"] in engine.batches)
         engine.gate.set()

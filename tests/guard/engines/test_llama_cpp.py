@@ -19,7 +19,13 @@ from typing_extensions import override
 from export.checkpoint import EMBEDDING, OUTPUT, Tensor, Vocabulary, WrappedCheckpoint
 from export.gguf_file import write_f16
 from guard.calibration import UNCALIBRATED
-from guard.engines.base import EngineAnswerError, EngineError, EngineUnavailableError, GuardFileError
+from guard.engines.base import (
+    SHORT_PROMPT_BYTES,
+    EngineAnswerError,
+    EngineError,
+    EngineUnavailableError,
+    GuardFileError,
+)
 from guard.engines.llama_cpp import LlamaCppEngine, _Call
 from tests import tiny
 
@@ -299,6 +305,27 @@ def test_a_long_prompt_keeps_its_share_beside_many_short_ones(reference: LlamaCp
     assert UNCALIBRATED.score(beside) == pytest.approx(UNCALIBRATED.score(alone), abs=1e-3)
 
 
+def test_slices_are_finer_while_short_prompts_keep_coming(reference: LlamaCppEngine) -> None:
+    """Each of them waits for one; once they stay away, a long prompt is computed as if alone again."""
+    assert reference._guard is not None
+    guard = reference._guard
+    guard.score_giving_way([LONG] * 2, lambda _room: None)
+    alone: list[int] = []
+    guard.score_giving_way([LONG], alone.append)
+    company: list[int] = []
+
+    def give_way(room_tokens: int) -> None:
+        company.append(room_tokens)
+        guard.score(PROMPTS[:1], room_tokens)
+
+    guard.score_giving_way([LONG], give_way)
+    assert len(company) > 1.5 * len(alone)
+    guard.score_giving_way([LONG] * 2, lambda _room: None)
+    again: list[int] = []
+    guard.score_giving_way([LONG], again.append)
+    assert len(again) == len(alone)
+
+
 async def test_a_long_call_that_is_given_up_ends_between_its_slices(
     reference: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,7 +390,7 @@ def test_there_is_room_for_short_prompts_beside_the_longest(reference: LlamaCppE
     """However many of them there are."""
     assert reference._guard is not None
     guard, longest = reference._guard, tiny.prompts("Q" * 4000)
-    short = tiny.prompts("Q" * 400) * 5
+    short = tiny.prompts("Q" * (SHORT_PROMPT_BYTES - 100)) * 3
     wanted = probabilities(reference, short)
     found: list[float] = []
 
