@@ -19,8 +19,8 @@ STEP_TOKENS: Final = 512
 a window of 2,000 bytes differ by less than their noise, and the compute buffer grows with it."""
 
 SLICE_TOKENS: Final = 32
-"""Of a long prompt, computed before short ones get their turn, while none comes. With 16 a lone prompt of 200 tokens
-took 82 ms in place of 66 (``python -m benchmarks lengths``, 2 cores)."""
+"""Of a long prompt, computed before short ones get their turn, while none comes. With 16, a lone prompt of
+200 tokens, which was sliced then, took 82 ms in place of 66 (``python -m benchmarks lengths``, 2 cores)."""
 
 COMPANY_SLICE_TOKENS: Final = 16
 """The same while short ones keep coming, each of which waits for the slice that is being computed: their p50 beside a
