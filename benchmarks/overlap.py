@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Final
 
+from benchmarks.bodies import long_text
 from benchmarks.context import Context
 from benchmarks.llama_process import LlamaProcess
 from benchmarks.results import Table
@@ -28,6 +29,8 @@ _ASK_BYTES: Final = ((40, 150), (151, 400))
 
 TEXT_BYTES: Final = 3200
 _LONG_BYTES: Final = 100_000
+_STRIDE_WORDS: Final = 97
+"""From one stretch of on-topic text to the next: a prime, so that they seldom begin alike."""
 _PADDING_SLICE: Final = "long"
 
 
@@ -45,7 +48,9 @@ class _Trial:
 
     def padding(self, number: int) -> str:
         """Another stretch of on-topic text for each number."""
-        return " ".join(islice(cycle(self.words), 97 * number, 97 * number + TEXT_BYTES))[:TEXT_BYTES]
+        first = _STRIDE_WORDS * number
+        # No word is empty, so as many words as bytes are wanted are enough.
+        return " ".join(islice(cycle(self.words), first, first + TEXT_BYTES))[:TEXT_BYTES]
 
     def text(self, ask: str, number: int, overlap_bytes: int) -> str:
         """With the ask where the windows cut most of it away: its middle in the middle of what they share."""
@@ -93,7 +98,7 @@ def _row(overlap_bytes: int, trial: _Trial, guard: _Guard, context: Context) -> 
 
 
 def _read_share(overlap_bytes: int, trial: _Trial, guard: _Guard, context: Context) -> float:
-    text = " ".join(islice(cycle(trial.words), _LONG_BYTES // 6))
+    text = long_text(trial.words, _LONG_BYTES)
     tokenizer = LlamaTokenizer(context.guard)
     try:
         read = sum(len(tokenizer.tokenise(window, marks=True)) for window in guard.windows(text, overlap_bytes))
