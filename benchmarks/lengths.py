@@ -21,6 +21,7 @@ from benchmarks.rounds import Measured, interleave
 from benchmarks.timing import milliseconds
 from export.atomic import replacing
 from export.llama import LlamaTokenizer
+from guard.engines.loaded_guard import COMPANY_SLICE_TOKENS, SLICE_TOKENS
 from guard.prompt import WINDOW_BYTES, WINDOW_OVERLAP_BYTES, Role, Turn, render_prompts
 from train.generate import Side
 from train.plots import STYLE
@@ -35,6 +36,13 @@ _MOST_REPEATS: Final = 20
 _REPEATED_TOKENS: Final = 4000
 """A text is timed in each round as often as it takes to compute so many tokens, at least once."""
 
+_STEPS: Final = (16, 32, 64, 128, 256, 512)
+"""Tokens that llama.cpp computes at once; 512 is more than a window has."""
+
+_STEPS_ROUNDS: Final = 7
+_STEPS_LENGTH: Final = 2000
+"""Tokens of the text that is computed so, one of :data:`LENGTHS`."""
+
 _SLICE: Final = "long"
 _PLOT: Final = "lengths.svg"
 
@@ -47,7 +55,11 @@ that share between the longest text that fits one window and the long ones, and 
 The second table is why the overlap is not smaller. Off-topic asks of the test side, which the guard refuses by
 themselves, stand in on-topic texts of {text_bytes:,} bytes (long test rows joined), where windows of that overlap cut
 most of them away. What fits into the overlap lies whole in a window; longer asks are found less often the less windows
-share. The table also shows a weakness of the guard: a short ask in a long text on the topic is mostly missed."""
+share. The table also shows a weakness of the guard: a short ask in a long text on the topic is mostly missed.
+
+The third table is why a text that nobody else waits for is computed in slices of {slice} tokens, and not in the
+{company} that short prompts have to wait for while they keep coming: the windows of {steps_length:,} tokens of text,
+decoded by bare llama.cpp, which computes so many tokens at once (`n_ubatch`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +86,7 @@ def measure(context: Context) -> Section:
         things = {str(text.length): partial(_time, process, text) for text in texts}
         timings = interleave(things, [1], context.rounds)
         overlaps = overlap_table(context, process)
+        steps = _steps_table(context, process, next(text for text in texts if text.length == _STEPS_LENGTH))
     seconds = {text: timings[str(text.length)].at(50) for text in texts}
     _plot(seconds)
     text = _TEXT.format(
@@ -83,8 +96,11 @@ def measure(context: Context) -> Section:
         least=_LINEAR_FROM,
         slope=_slope(seconds),
         text_bytes=TEXT_BYTES,
+        slice=SLICE_TOKENS,
+        company=COMPANY_SLICE_TOKENS,
+        steps_length=_STEPS_LENGTH,
     )
-    return Section("lengths", "Long texts", text, [_table(seconds), overlaps], [_target(seconds)], [_PLOT])
+    return Section("lengths", "Long texts", text, [_table(seconds), overlaps, steps], [_target(seconds)], [_PLOT])
 
 
 def _texts(context: Context) -> list[_Text]:
@@ -130,6 +146,20 @@ def _table(seconds: Mapping[_Text, float]) -> Table:
         for text, time_s in seconds.items()
     ]
     return Table(columns, rows)
+
+
+def _steps_table(context: Context, process: LlamaProcess, text: _Text) -> Table:
+    windows = [[prompt] for prompt in text.prompts]
+    things = {
+        str(tokens): lambda _chunk, tokens=tokens: process.bare(context.guard, windows, {"n_ubatch": tokens})
+        for tokens in _STEPS
+    }
+    timings = interleave(things, [len(windows)], _STEPS_ROUNDS)
+    rows = [
+        [tokens, milliseconds(timing.wall_s), f"{timing.wall_s * 1e6 / text.read:.0f}"]
+        for tokens, timing in timings.items()
+    ]
+    return Table(["tokens at once", "ms", "ms per 1,000 tokens read"], rows)
 
 
 def _target(seconds: Mapping[_Text, float]) -> Target:

@@ -69,9 +69,8 @@ longer ones were computed in slices, between which the short ones came in: the p
 p50 (five runs), where it is now 3.0 to 3.6 times (eight runs).
 
 Short texts beside long ones wait for the slice that is being computed: {COMPANY_SLICE_TOKENS} tokens while short ones
-keep coming, {SLICE_TOKENS} else. With {SLICE_TOKENS} always, as before, their p50 beside long ones was 40 to 50 ms in
-the same runs, now it is 28 to 37. With {COMPANY_SLICE_TOKENS} always, long texts take longer although nobody waits: a
-lone prompt of 200 tokens took 82 ms in place of 66 (EPYC, `lengths`).
+keep coming, {SLICE_TOKENS} else, which costs less a token (`lengths`). With 32 tokens in place of
+{COMPANY_SLICE_TOKENS}, their p50 beside long ones was 55 to 58 ms, where it was 35 to 37 (three runs in turns).
 """
 
 

@@ -17,8 +17,8 @@ from benchmarks.plots import Line, plot_lines
 from benchmarks.results import Section, Table, Target
 from benchmarks.served import Served, served, upstream
 from benchmarks.texts import single_turns
-from benchmarks.timing import cpu_seconds, open_sockets, resident_mib
-from benchmarks.traffic import UnexpectedAnswerError, Visitor
+from benchmarks.timing import cpu_seconds, open_sockets, percentile, resident_mib
+from benchmarks.traffic import LONG_BYTES, UnexpectedAnswerError, Visitor
 
 CLIENTS: Final = 8
 THINK_SECONDS: Final = 0.5
@@ -31,19 +31,15 @@ SOCKETS_CLOSED_SECONDS: Final = 15.0
 
 _TEXT: Final = f"""
 {CLIENTS} clients, each with a pause of {THINK_SECONDS} s on average between requests, before a canned upstream:
-`/api/chat` and `/v1/chat/completions`, streaming and not, on and off topic, new texts and repeated ones, long texts,
-bad JSON, unknown and refused routes, clients that leave in the middle of a stream or while they are judged. All
-settings are the defaults. An error is any status but the one that the request should get, a broken answer, or none.
+`/api/chat` and `/v1/chat/completions`, streaming and not, on and off topic, new texts and repeated ones, long texts
+of {LONG_BYTES[0]:,} to {LONG_BYTES[1]:,} bytes, bad JSON, unknown and refused routes, clients that leave in the
+middle of a stream or while they are judged. All settings are the defaults. An error is any status but the one that the
+request should get, a broken answer, or none.
 
 The start is the end of the warm-up, the first {WARM_UP_SHARE:.0%} of the time: the median of its last {MEDIAN_OF}
 samples. The end is the median of {MEDIAN_OF} samples within {IDLE_SECONDS:.0f} s without traffic. Between them memory
 also grows by what is remembered, bounded by settings (16 MiB of verdicts, 4 MiB of answers). Sockets are counted
 before the first request, and after the last client has closed its connections, within {SOCKETS_CLOSED_SECONDS:.0f} s.
-
-On the slow Xeon of commit f686a91, 4 of 19,319 requests were answered 503 after the 30 s that judging may take by
-default, that is, blocked; that they were long texts is likely, since those get less of the processor while short ones
-keep coming. On the EPYC of commit 1bb3433, before the finer slices, it was none of 25,444. Longer texts on a slower
-machine want a greater `STARTREK_GUARD_GUARD_TIMEOUT_SECONDS`.
 """
 
 
@@ -74,6 +70,7 @@ class _Found:
         sockets_swept: open after one more forwarded request.
         requests: that were made.
         errors: by what they were.
+        long_seconds: what the answers to long texts took.
         cpu_seconds: of the gateway.
     """
 
@@ -84,6 +81,7 @@ class _Found:
     sockets_swept: int = 0
     requests: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+    long_seconds: list[float] = field(default_factory=list)
     cpu_seconds: float = 0.0
 
     def start_mib(self, seconds: float) -> float:
@@ -128,6 +126,7 @@ class _Soak:
                     self._found.errors[f"{type(error).__name__}: {error}"] += 1
                 self._found.requests += 1
                 await visitor.think(THINK_SECONDS)
+            self._found.long_seconds += visitor.long_seconds
 
     async def _watch(self) -> None:
         # As many samples in the warm-up of a short soak as a median needs.
@@ -177,6 +176,7 @@ def _tables(found: _Found, seconds: float) -> list[Table]:
         ["traffic, s", f"{seconds:.0f}"],
         ["requests", f"{found.requests:,}"],
         ["errors", str(found.errors.total())],
+        *(_long_figures(found.long_seconds) if found.long_seconds else ()),
         ["gateway's CPU time, s", f"{found.cpu_seconds:.0f}"],
         ["resident at the start, MiB", f"{found.start_mib(seconds):.1f}"],
         ["resident at the end, MiB", f"{found.end_mib():.1f}"],
@@ -191,6 +191,14 @@ def _tables(found: _Found, seconds: float) -> list[Table]:
         rows = [[name.replace("|", "/"), str(count)] for name, count in found.errors.most_common(10)]
         tables.append(Table(["error", "times"], rows))
     return tables
+
+
+def _long_figures(seconds: Sequence[float]) -> list[list[str]]:
+    named = {f"p{percent}": percentile(seconds, percent) for percent in (50, 99)} | {"longest": max(seconds)}
+    return [
+        ["long texts answered", str(len(seconds))],
+        *([f"answer to a long text, {name}, s", f"{value:.1f}"] for name, value in named.items()),
+    ]
 
 
 def _targets(found: _Found, seconds: float) -> list[Target]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeAlias
 
@@ -36,9 +37,13 @@ class Visitor:
         client: with the gateway as its base address.
         texts: of the test side, on and off topic.
         seed: of its choices.
+
+    Attributes:
+        long_seconds: how long each answer to a long text took, the right and the wrong ones.
     """
 
     def __init__(self, client: httpx.AsyncClient, texts: Sequence[str], seed: str) -> None:
+        self.long_seconds: list[float] = []
         self._client = client
         self._texts = texts
         self._random = random.Random(seed)
@@ -119,7 +124,10 @@ class Visitor:
             await anext(answer.aiter_raw())
 
     async def _long(self) -> None:
-        _expect(await self._post("/api/chat", chat_body(self._long_text())), 200)
+        body, began = chat_body(self._long_text()), time.monotonic()
+        answer = await self._post("/api/chat", body)
+        self.long_seconds.append(time.monotonic() - began)
+        _expect(answer, 200)
 
     async def _leave_while_judged(self) -> None:
         try:

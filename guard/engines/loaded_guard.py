@@ -18,13 +18,14 @@ STEP_TOKENS: Final = 512
 """Computed at once (n_ubatch). Measured on 2 cores with Q4_0: from 256 to 2,048 the times of 16 short prompts and of
 a window of 2,000 bytes differ by less than their noise, and the compute buffer grows with it."""
 
-SLICE_TOKENS: Final = 32
-"""Of a long prompt, computed before short ones get their turn, while none comes. With 16, a lone prompt of
-200 tokens, which was sliced then, took 82 ms in place of 66 (``python -m benchmarks lengths``, 2 cores)."""
+SLICE_TOKENS: Final = 128
+"""Of a long prompt, computed before short ones get their turn, while none comes. The first that comes may have to wait
+for all of it; but llama.cpp spends the less on a token the more it computes at once (``python -m benchmarks lengths``).
+"""
 
 COMPANY_SLICE_TOKENS: Final = 16
 """The same while short ones keep coming, each of which waits for the slice that is being computed: their p50 beside a
-long text was 28 to 37 ms, with 32 it was 40 to 50 (``python -m benchmarks load``, 2 cores)."""
+long text is 35 to 37 ms, with 32 it is 55 to 58 (``python -m benchmarks load``, three runs in turns, 2 cores)."""
 
 COMPANY_SLICES: Final = 8
 """After so many slices in which no short prompt came, a long one is alone again."""
