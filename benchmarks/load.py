@@ -66,7 +66,7 @@ processor time is in llama.cpp's kernels, 5 % in Python, 4 % in the system, 2 % 
 The longest latencies are those of the longest rows: one client, who waits for nobody, has a p99 of {{alone:.1f}} times
 the p50. Prompts up to {SHORT_PROMPT_BYTES:,} bytes share batches. Up to commit 71ec923 those up to 512 bytes did, and
 longer ones were computed in slices, between which the short ones came in: the p99 of 4 clients was 4.1 to 4.6 times the
-p50 (five runs), where it is now 3.0 to 3.6 times (eight runs).
+p50 (five runs); since then it is 3.0 to 3.6 times (eight runs of commit f5d0e2f).
 
 Short texts beside long ones wait for the slice that is being computed: {COMPANY_SLICE_TOKENS} tokens while short ones
 keep coming, {SLICE_TOKENS} else, which costs less a token (`lengths`). With 32 tokens in place of

@@ -75,8 +75,9 @@ difference is between llama.cpp's kernels and torch's for float32: the second ta
 prompt at a time. By `perf record -p` on a gateway that 16 clients ask, on a Xeon, 57 % of the processor time is one
 function, the product of Q4_0 blocks. Of the instructions of its inner loop (`objdump -d`), 28 multiply (vpdpbusd) and
 56 only move signs (29 vpsubb, 15 vpabsb, 12 vpmovb2m), since vpdpbusd takes one factor without a sign.
-llama.cpp is compiled without its code for AMX, a unit of newer Xeons, with which the guard was faster
-on the Xeon below (docs/usage.md, Xeons with AMX); that was tried on this one machine only.
+llama.cpp is compiled without its code for AMX, a unit of newer Xeons, with which the guard was faster on the Xeon of
+commit 912a87f (docs/usage.md, Xeons with AMX); that was tried on this one machine only. The Xeon below does not show
+its AMX to the system.
 llama-server's processor time beside the engine's is what its HTTP, its slots, its waiting and its sampling from the
 whole vocabulary take.
 
