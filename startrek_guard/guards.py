@@ -35,7 +35,8 @@ GuardOption = Annotated[
 ManifestOption = Annotated[
     Path | None,
     typer.Option(
-        help="For llama-server://: the guard's GGUF or guard.json, since the server does not describe its guard.",
+        help="For llama-server://: the guard's GGUF, its adapter's folder or guard.json, since the server does not "
+        "describe its guard.",
         envvar="STARTREK_GUARD_GUARD_MANIFEST",
     ),
 ]
@@ -63,7 +64,8 @@ def open_engine(guard: str, manifest: Path | None, threads: int | None) -> Engin
 
         if manifest is None:
             raise typer.BadParameter(
-                "llama-server does not describe its guard: give the guard's GGUF or guard.json with --guard-manifest"
+                "llama-server does not describe its guard: give the guard's GGUF, its adapter's folder or guard.json "
+                "with --guard-manifest"
             )
         return LlamaServerEngine(f"http://{guard.removeprefix('llama-server://')}", read_manifest(manifest))
     from guard.engines.llama_cpp import LlamaCppEngine

@@ -25,7 +25,9 @@ RecipeOption = Annotated[str, typer.Option("--recipe", help="The name of a shipp
 
 @app.command()
 def generate(
-    output: Annotated[Path, typer.Argument(help="Folder for train.jsonl, validation.jsonl and test.jsonl.")],
+    output: Annotated[
+        Path, typer.Argument(help="Folder for train.jsonl, validation.jsonl, test.jsonl and leakage.json.")
+    ],
     recipe: RecipeOption = DEFAULT_GUARD,
     format_: Annotated[
         str, typer.Option("--format", help="'messages' (this project's), or 'predecessor' (single prompts only).")

@@ -168,8 +168,9 @@ class TrainingRecipe:
         token_dropout: the share of tokens that is left out of every other row, anew in each pass, so that rows are not
             learnt by heart; 0 for none.
         precision: ``fp32``, ``bf16`` or ``fp16`` (mixed; ``fp16`` on CUDA devices only). ``auto`` is ``bf16`` where the
-            hardware computes it, which is twice as fast on a CPU that does and seven times slower on another; else it
-            is ``fp16`` on CUDA devices and ``fp32`` on CPUs.
+            hardware computes it faster than ``fp32``; else it is ``fp16`` on CUDA devices and ``fp32`` on CPUs. On a
+            CPU ``bf16`` is twice as fast with AMX or on AMD's with AVX-512, half as fast on Intel's with AVX-512 alone,
+            and a seventh as fast on others.
         save_steps: a checkpoint to resume from every so many steps.
         seed: of everything random.
     """

@@ -286,6 +286,25 @@ def test_automatic_precision_is_no_emulated_one(
     assert effective_precision("auto") == precision
 
 
+@pytest.mark.parametrize(
+    ("known", "precision"),
+    [
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, "bf16"),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True}, "fp32"),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": True}, "bf16"),
+        ({"cpu_name": "AMD EPYC", "avx2": True}, "fp32"),
+        ({"cpu_name": "Neoverse V2", "bf16": True}, "bf16"),
+    ],
+)
+def test_automatic_precision_is_the_faster_one_on_a_cpu(
+    monkeypatch: pytest.MonkeyPatch, known: dict[str, object], precision: str
+) -> None:
+    """Not whatever the processor has instructions for."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    assert effective_precision("auto") == precision
+
+
 def test_a_precision_that_would_be_another_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half floats without CUDA would be computed in float32; float32 under accelerate's own setting in that."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
