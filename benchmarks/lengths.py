@@ -96,7 +96,7 @@ def measure(context: Context) -> Section:
         overlap=WINDOW_OVERLAP_BYTES,
         least=_LINEAR_FROM,
         slope=_slope(seconds),
-        read=_spread([time_s / text.read for text, time_s in _linear(seconds).items()]),
+        read=_most_over_least([time_s / text.read for text, time_s in _linear(seconds).items()]),
         text_bytes=TEXT_BYTES,
         slice=SLICE_TOKENS,
         company=COMPANY_SLICE_TOKENS,
@@ -167,10 +167,10 @@ def _steps_table(context: Context, process: LlamaProcess, text: _Text) -> Table:
 def _target(seconds: Mapping[_Text, float]) -> Target:
     per_token = [time_s / text.tokens for text, time_s in _linear(seconds).items()]
     asked = f"time per token, the most over the least from {_LINEAR_FROM} to {LENGTHS[-1]:,} tokens"
-    return Target(asked, _spread(per_token), 1.2)
+    return Target(asked, _most_over_least(per_token), 1.2)
 
 
-def _spread(values: Sequence[float]) -> float:
+def _most_over_least(values: Sequence[float]) -> float:
     return max(values) / min(values)
 
 

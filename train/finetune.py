@@ -176,7 +176,8 @@ def _automatic_precision() -> str:
     known = torch.cpu.get_capabilities()
     if known.get("amx_bf16") or known.get("bf16"):
         return "bf16"
-    # Intel's processors without AMX (or whose virtual machine hides it) have the instructions, but no faster ones.
+    # The one Intel processor without AMX that was measured, a Xeon whose virtual machine hides it, is half as fast with
+    # bfloat16 as with float32 (docs/design.md).
     intel = str(known.get("cpu_name", "")).startswith("Intel")
     return "bf16" if known.get("avx512_bf16") and not intel else "fp32"
 

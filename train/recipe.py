@@ -169,8 +169,8 @@ class TrainingRecipe:
             learnt by heart; 0 for none.
         precision: ``fp32``, ``bf16`` or ``fp16`` (mixed; ``fp16`` on CUDA devices only). ``auto`` is ``bf16`` where the
             hardware computes it faster than ``fp32``; else it is ``fp16`` on CUDA devices and ``fp32`` on CPUs. On a
-            CPU ``bf16`` is twice as fast with AMX or on AMD's with AVX-512, half as fast on Intel's with AVX-512 alone,
-            and a seventh as fast on others.
+            CPU ``bf16`` is twice as fast with AMX or on AMD's with AVX-512, half as fast on an Intel Xeon with AVX-512
+            alone, and a seventh as fast without either.
         save_steps: a checkpoint to resume from every so many steps.
         seed: of everything random.
     """
